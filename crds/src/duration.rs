@@ -42,7 +42,9 @@ mod tests {
 
     #[test]
     fn what_it_takes() {
-        for (text, millis) in [("500ms", 500), ("3s", 3_000), ("2m", 120_000), ("24h", 86_400_000), ("1h30m", 5_400_000), ("0s", 0)] {
+        for (text, millis) in
+            [("500ms", 500), ("3s", 3_000), ("2m", 120_000), ("24h", 86_400_000), ("1h30m", 5_400_000), ("0s", 0)]
+        {
             assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
         }
     }
