@@ -1,0 +1,653 @@
+/**
+ * The client: what an application holds.
+ *
+ * @module
+ */
+
+import { Emitter } from "./emitter.js";
+import { CancelledError, ClosedError, TimeoutError, UnavailableError } from "./errors.js";
+import { collector } from "./exchange.js";
+import { Flag } from "./header.js";
+import { Inbound } from "./inbound.js";
+import { Keeper } from "./keeper.js";
+import { Body, toBytes } from "./payload.js";
+import { PeerMessage, Peers } from "./peers.js";
+import { Session, position } from "./session.js";
+import { AnswerStream } from "./stream.js";
+
+/**
+ * @typedef {object} ClientOptions
+ * @property {string | (() => string | undefined | Promise<string | undefined>)} [token]  a JWT, or who gets one when a connection begins
+ * @property {boolean} [reconnect]  come back after the connection ends; true unless said otherwise
+ * @property {boolean} [resume]  offer the resume token then; true unless said otherwise
+ * @property {number} [timeout]  of calls, in milliseconds; 15,000
+ * @property {number} [connectTimeout]  of `open`, in milliseconds; 30,000
+ * @property {number} [maxInFlight]  open exchanges of this client; 1,024
+ * @property {number} [maxInbound]  requests answered at once; 256
+ * @property {number} [maxAnswerBytes]  of a collected answer; 16 MiB
+ * @property {number} [maxUnreadBytes]  of one stream; 4 MiB
+ * @property {number} [maxBufferedBytes]  waiting to be sent; 8 MiB
+ * @property {import("./socket.js").SocketConstructor} [WebSocket]  in the place of the platform's
+ * @property {string} [origin]  the `Origin` header; only outside browsers, with the package `ws`
+ * @property {any} [socketOptions]  the third argument of that WebSocket; browsers ignore it
+ * @property {import("./exchange.js").Clock} [clock]  for tests
+ * @property {() => number} [random]  for tests
+ */
+
+/**
+ * @typedef {object} CallOptions
+ * @property {number} [timeout]  milliseconds until the last frame, for streams until the next one; 0 for none
+ * @property {AbortSignal} [signal]  cancels; the promise settles when the other side has confirmed
+ * @property {boolean} [raw]  the promise gives the bare bytes
+ */
+
+/**
+ * @typedef {object} ClientEvents
+ * @property {import("./keeper.js").StateChange} state
+ * @property {import("./session.js").Discovery} discovery  a session began or was resumed
+ * @property {import("./session.js").Update} update  the set of names changed
+ * @property {import("./peers.js").PeersChange} peers
+ * @property {PeerMessage} message  a one-way message of a peer
+ * @property {Push} push  a one-way message of a service
+ * @property {{ token: string, expiresInS?: number }} token  a login service gave this client a token; it is remembered
+ * @property {{ expiresInS?: number }} token_expiring
+ * @property {import("./reconnect.js").Closing} closing
+ * @property {{ afterMs: number, reason?: string }} going_away
+ * @property {Record<string, any>} gap  messages that can no longer be delivered
+ * @property {Record<string, any>} refused  an `error` that answers no message of this client by `id`
+ * @property {{ type: string, [field: string]: any }} control  every control message of the gateway, after it took effect
+ * @property {import("./link.js").Tap} frame  every frame in both directions
+ */
+
+/** A one-way message of a service. */
+export class Push extends Body {
+  /**
+   * @param {Uint8Array} bytes
+   * @param {{ event: string | undefined, handle: string, number: bigint, logged: boolean }} about
+   */
+  constructor(bytes, { event, handle, number, logged }) {
+    super(bytes);
+    this.event = event;
+    this.handle = handle;
+    this.number = number;
+    this.logged = logged;
+  }
+}
+
+const CONTROL_MS = 10_000;
+const MAX_CONTROLS = 256;
+
+/** @type {import("./exchange.js").Clock} */
+const systemClock = {
+  now: () => performance.now(),
+  setTimeout: (run, ms) => setTimeout(run, ms),
+  clearTimeout: (timer) => clearTimeout(timer),
+};
+
+/**
+ * One client of one gateway fleet, over as many connections as it takes.
+ *
+ * @extends {Emitter<ClientEvents>}
+ */
+export class Client extends Emitter {
+  #session = new Session();
+  #keeper;
+  #inbound;
+  #peers;
+  #options;
+  /** @type {ClientOptions["token"]} */
+  #token;
+  /** The next `peers` message names all there are. */
+  #wholePeers = false;
+  /** @type {Map<string, import("./inbound.js").Handler>} */
+  #handlers = new Map();
+  /** @type {import("./inbound.js").Handler | undefined} */
+  #peerHandler;
+
+  /**
+   * @param {string} url  of the gateway's `/connect`: `ws:`, `wss:`, `http:`, `https:`, or relative to the page
+   * @param {ClientOptions} [options]
+   */
+  constructor(url, options = {}) {
+    super();
+    this.#token = options.token;
+    this.#options = {
+      timeout: options.timeout ?? 15_000,
+      connectTimeout: options.connectTimeout ?? 30_000,
+      maxAnswerBytes: options.maxAnswerBytes ?? 16 * 1024 * 1024,
+      maxUnreadBytes: options.maxUnreadBytes ?? 4 * 1024 * 1024,
+    };
+    const headers = options.origin ? { origin: options.origin } : undefined;
+    const clock = options.clock ?? systemClock;
+    this.#keeper = new Keeper({
+      url,
+      session: this.#session,
+      clock,
+      random: options.random ?? Math.random,
+      limits: {
+        maxInFlight: options.maxInFlight ?? 1024,
+        maxControls: MAX_CONTROLS,
+        maxBuffered: options.maxBufferedBytes ?? 8 * 1024 * 1024,
+      },
+      options: {
+        reconnect: options.reconnect ?? true,
+        resume: options.resume ?? true,
+        WebSocket: options.WebSocket,
+        socketOptions: options.socketOptions || headers ? { ...headers, ...options.socketOptions } : undefined,
+      },
+      hooks: {
+        control: (link, message) => this.#control(link, message),
+        frame: (link, frame) => this.#frame(frame, link),
+        state: (change) => this.emit("state", change),
+        token: () => (typeof this.#token === "function" ? this.#token() : this.#token),
+        tokenRefused: () => {
+          if (typeof this.#token === "string") this.#token = undefined;
+        },
+        resume: () => this.#resumeFields(),
+        tap: (tap) => this.emit("frame", tap),
+      },
+    });
+    this.#clock = clock;
+    this.#inbound = new Inbound({
+      send: (handle, flags, number, payload) => this.#link().sendFrame(handle, flags, number, payload),
+      max: options.maxInbound ?? 256,
+    });
+    this.#peers = new Peers({
+      request: (peer, payload, options) => this.#call(peer.gone ? undefined : peer.handle, peer.label, payload, options),
+      stream: (peer, payload, options) => this.#stream(peer.gone ? undefined : peer.handle, peer.label, payload, options),
+      send: (peer, payload) => this.#oneWay(peer.gone ? undefined : peer.handle, peer.label, payload),
+    });
+  }
+
+  #clock;
+
+  // What is known -----------------------------------------------------------------------------------------------
+
+  /** Where the connection stands. */
+  get state() {
+    return this.#keeper.state;
+  }
+
+  /** @returns {ReadonlyMap<string, string>} What this client may call: name → handle. */
+  get services() {
+    return this.#session.services;
+  }
+
+  /** @returns {ReadonlyMap<string, string>} What services may send to this client: name → handle. */
+  get events() {
+    return this.#session.events;
+  }
+
+  /** @returns {ReadonlyMap<string, import("./peers.js").Peer>} Whom this client may talk to, by label. */
+  get peers() {
+    return this.#peers.byLabel;
+  }
+
+  /** The session's facts: ids, revision, limits. */
+  get session() {
+    return this.#session.describe(false);
+  }
+
+  /**
+   * @param {string} handle
+   * @returns {{ kind: "service" | "event" | "peer", name: string } | undefined}  what a handle of this session means
+   */
+  nameOf(handle) {
+    const service = this.#session.serviceByHandle.get(handle);
+    if (service !== undefined) return { kind: "service", name: service };
+    const event = this.#session.eventByHandle.get(handle);
+    if (event !== undefined) return { kind: "event", name: event };
+    const peer = this.#peers.byHandle.get(handle);
+    return peer && { kind: "peer", name: peer.label };
+  }
+
+  // The connection ----------------------------------------------------------------------------------------------
+
+  /**
+   * Connects, and keeps connected from then on. Tries until the gateway has said what this client may call.
+   *
+   * @param {{ signal?: AbortSignal }} [options]
+   * @returns {Promise<this>}
+   * @throws {ClosedError} the gateway does not want this client
+   * @throws {TimeoutError} no gateway within `connectTimeout`; the client is closed then
+   */
+  open({ signal } = {}) {
+    if (this.state === "open") return Promise.resolve(this);
+    return new Promise((resolve, reject) => {
+      /** @type {{ code?: number, reason?: string }} */
+      let last = {};
+      const { connectTimeout } = this.#options;
+      const timer = this.#clock.setTimeout(() => {
+        done();
+        const error = new TimeoutError("the gateway", connectTimeout);
+        error.cause = new ClosedError(last.reason || `closed with ${last.code}`, { code: last.code });
+        this.close();
+        reject(error);
+      }, connectTimeout);
+      const abort = () => {
+        done();
+        this.close();
+        reject(signal?.reason);
+      };
+      const unlisten = [
+        this.on("discovery", () => {
+          done();
+          resolve(this);
+        }),
+        this.on("state", (change) => {
+          last = change;
+          if (change.state !== "closed") return;
+          done();
+          reject(new ClosedError(change.reason || `the gateway closed with ${change.code}`, { code: change.code }));
+        }),
+      ];
+      const done = () => {
+        this.#clock.clearTimeout(timer);
+        signal?.removeEventListener("abort", abort);
+        for (const remove of unlisten) remove();
+      };
+      if (signal?.aborted) return abort();
+      signal?.addEventListener("abort", abort, { once: true });
+      this.#keeper.open();
+    });
+  }
+
+  /**
+   * Ends the connection for good; `open` may begin another.
+   *
+   * @param {number} [code]  1000, or 3000 to 4999
+   * @param {string} [reason]
+   */
+  close(code = 1000, reason = "") {
+    this.#session.resume = undefined;
+    const current = this.#keeper.links;
+    this.#keeper.close(code, reason);
+    for (const link of current) {
+      link.exchanges.endAll(code);
+      link.controls.endAll(code);
+    }
+    this.#inbound.endAll();
+    this.#peersChanged(this.#peers.clear());
+  }
+
+  /** Drops the connection as a broken network would: the client comes back by itself. For tools and tests. */
+  interrupt() {
+    this.#keeper.interrupt();
+  }
+
+  /**
+   * Logs in, or refreshes, on the open connection. The token is remembered for the next one.
+   *
+   * @param {string} token  a JWT
+   * @returns {Promise<{ [field: string]: any }>}  the gateway's `ok`, which says the expiry
+   * @throws {import("./errors.js").ControlError} the token was refused
+   */
+  async authenticate(token) {
+    const ok = await this.control({ type: "authenticate", token });
+    this.setToken(token);
+    return ok;
+  }
+
+  /**
+   * Remembers a token for the next connection, without a word to the gateway.
+   *
+   * @param {ClientOptions["token"]} token
+   */
+  setToken(token) {
+    this.#token = token;
+  }
+
+  /** @returns {Promise<number>}  milliseconds to the gateway and back */
+  async ping() {
+    const startedAt = this.#clock.now();
+    await this.control({ type: "ping" });
+    return this.#clock.now() - startedAt;
+  }
+
+  /**
+   * @param {string} name  of an endpoint or event
+   * @returns {Promise<{ [field: string]: any }>}  its schema, where it publishes one
+   */
+  describe(name) {
+    return this.control({ type: "describe", name });
+  }
+
+  /**
+   * Asks to withdraw from a peer.
+   *
+   * @param {string} label
+   */
+  part(label) {
+    return this.control({ type: "part", label });
+  }
+
+  /**
+   * Any control message; the promise gives its `ok`.
+   *
+   * @param {{ type: string, [field: string]: any }} message
+   * @param {{ timeout?: number }} [options]
+   * @returns {Promise<{ [field: string]: any }>}
+   */
+  async control(message, { timeout = CONTROL_MS } = {}) {
+    return this.#link().controls.ask(message, timeout);
+  }
+
+  // Exchanges ---------------------------------------------------------------------------------------------------
+
+  /**
+   * Calls an endpoint.
+   *
+   * @overload
+   * @param {string} name
+   * @param {import("./payload.js").Payload} payload
+   * @param {CallOptions & { raw: true }} options
+   * @returns {Promise<Uint8Array>}
+   */
+  /**
+   * @overload
+   * @param {string} name
+   * @param {import("./payload.js").Payload} [payload]
+   * @param {CallOptions} [options]
+   * @returns {Promise<import("./payload.js").Answer>}
+   */
+  /**
+   * @param {string} name  `<service>.<endpoint>`
+   * @param {import("./payload.js").Payload} [payload]
+   * @param {CallOptions} [options]
+   * @returns {Promise<any>}
+   * @throws {import("./errors.js").CallError} it answered with an error
+   * @throws {UnavailableError} this client may not call it
+   * @throws {TimeoutError | CancelledError | ClosedError}
+   */
+  call(name, payload, options) {
+    return this.#call(this.#session.services.get(name), name, payload, options);
+  }
+
+  /**
+   * Calls an endpoint that answers part by part.
+   *
+   * @param {string} name
+   * @param {import("./payload.js").Payload} [payload]
+   * @param {CallOptions} [options]
+   * @returns {AnswerStream}
+   * @throws {UnavailableError | ClosedError}
+   */
+  stream(name, payload, options) {
+    return this.#stream(this.#session.services.get(name), name, payload, options);
+  }
+
+  /**
+   * Sends something that wants no answer: none comes, not even an error.
+   *
+   * @param {string} name
+   * @param {import("./payload.js").Payload} [payload]
+   */
+  oneWay(name, payload) {
+    this.#oneWay(this.#session.services.get(name), name, payload);
+  }
+
+  /**
+   * Answers the requests that services send under an event's name.
+   *
+   * @param {string} event  `<service>.<event>`
+   * @param {import("./inbound.js").Handler | undefined} handler  none: this client answers 501
+   */
+  answer(event, handler) {
+    if (handler) this.#handlers.set(event, handler);
+    else this.#handlers.delete(event);
+  }
+
+  /**
+   * Answers the requests of peers that have no `onRequest` of their own.
+   *
+   * @param {import("./inbound.js").Handler | undefined} handler  none: this client answers 501
+   */
+  answerPeers(handler) {
+    this.#peerHandler = handler;
+  }
+
+  /**
+   * Waits until this client may call a name.
+   *
+   * @param {string} name
+   * @param {{ signal?: AbortSignal }} [options]
+   * @returns {Promise<void>}
+   */
+  async available(name, { signal } = {}) {
+    while (!this.services.has(name)) {
+      const stop = new AbortController();
+      const either = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+      try {
+        await Promise.race([this.once("discovery", { signal: either }), this.once("update", { signal: either })]);
+      } finally {
+        stop.abort();
+      }
+    }
+  }
+
+  /** @returns {import("./link.js").Link} */
+  #link() {
+    const link = this.#keeper.current;
+    if (!link) throw new ClosedError("not connected");
+    return link;
+  }
+
+  /**
+   * @param {string | undefined} handle
+   * @param {string} target
+   * @param {import("./payload.js").Payload} payload
+   * @param {CallOptions} [options]
+   */
+  #request(handle, target, payload, options = {}) {
+    const link = this.#link();
+    if (handle === undefined) throw new UnavailableError(target);
+    if (options.signal?.aborted) throw new CancelledError(target, { reason: options.signal.reason });
+    const timeoutMs = options.timeout ?? this.#options.timeout;
+    return {
+      link,
+      request: {
+        handle,
+        target,
+        number: this.#session.nextNumber(),
+        payload: toBytes(payload),
+        timeoutMs: Number.isFinite(timeoutMs) ? timeoutMs : 0,
+        signal: options.signal,
+      },
+    };
+  }
+
+  /**
+   * @param {string | undefined} handle
+   * @param {string} target
+   * @param {import("./payload.js").Payload} payload
+   * @param {CallOptions} [options]
+   * @returns {Promise<any>}
+   */
+  #call(handle, target, payload, options) {
+    return new Promise((resolve, reject) => {
+      const { link, request } = this.#request(handle, target, payload, options);
+      const give = options?.raw ? (/** @type {import("./payload.js").Answer} */ answer) => resolve(answer.bytes) : resolve;
+      link.exchanges.start(request, collector(this.#options.maxAnswerBytes, give, reject));
+    });
+  }
+
+  /**
+   * @param {string | undefined} handle
+   * @param {string} target
+   * @param {import("./payload.js").Payload} payload
+   * @param {CallOptions} [options]
+   */
+  #stream(handle, target, payload, options) {
+    const { link, request } = this.#request(handle, target, payload, options);
+    return new AnswerStream(this.#options.maxUnreadBytes, (sink) =>
+      link.exchanges.start({ ...request, perPart: true }, sink),
+    );
+  }
+
+  /**
+   * @param {string | undefined} handle
+   * @param {string} target
+   * @param {import("./payload.js").Payload} payload
+   */
+  #oneWay(handle, target, payload) {
+    const { link, request } = this.#request(handle, target, payload);
+    link.sendFrame(request.handle, Flag.ONE_WAY, request.number, request.payload);
+  }
+
+  // What arrives ------------------------------------------------------------------------------------------------
+
+  /**
+   * @param {import("./link.js").Link} link
+   * @param {Record<string, any>} message
+   */
+  #control(link, message) {
+    switch (message.type) {
+      case "ok":
+        link.controls.receive(message);
+        break;
+      case "error":
+        this.#refused(link, message);
+        break;
+      case "service_discovery":
+        this.#session.discover(message);
+        this.#inbound.endAll();
+        this.#begin(link, false);
+        break;
+      case "resumed":
+        this.#session.continue(message);
+        this.#wholePeers = true;
+        this.#begin(link, true);
+        this.#inbound.repeat();
+        break;
+      case "service_update": {
+        const update = link === this.#keeper.current && this.#session.update(message);
+        if (update) this.emit("update", update);
+        break;
+      }
+      case "peers":
+        if (link !== this.#keeper.current) break;
+        this.#peersChanged(this.#peers.apply(message, this.#wholePeers));
+        this.#wholePeers = false;
+        break;
+      case "resume":
+        if (link !== this.#keeper.current) break;
+        this.#session.renew(message);
+        this.#keeper.renewed();
+        break;
+      case "token":
+        this.#token = message.token;
+        this.emit("token", { token: message.token, expiresInS: message.expires_in_s });
+        break;
+      case "token_expiring":
+        this.emit("token_expiring", { expiresInS: message.expires_in_s });
+        this.#refreshToken();
+        break;
+      case "going_away":
+        this.emit("going_away", { afterMs: message.reconnect_after_ms, reason: message.reason });
+        this.#keeper.goingAway(link, message.reconnect_after_ms);
+        break;
+      case "gap":
+        this.#session.gap(message);
+        this.emit("gap", message);
+        break;
+      case "closing":
+        this.emit("closing", /** @type {any} */ (message));
+        break;
+    }
+    this.emit("control", /** @type {any} */ (message));
+  }
+
+  /**
+   * @param {import("./link.js").Link} link
+   * @param {boolean} resumed
+   */
+  #begin(link, resumed) {
+    this.#keeper.renewed();
+    this.#keeper.established(link);
+    if (!resumed) this.#peersChanged(this.#peers.clear());
+    this.emit("discovery", this.#session.describe(resumed));
+  }
+
+  /**
+   * @param {import("./link.js").Link} link
+   * @param {Record<string, any>} message
+   */
+  #refused(link, message) {
+    if (message.id !== undefined && link.controls.receive(message)) return;
+    const number = position(message.number);
+    if (typeof message.handle === "string" && number !== undefined) {
+      link.exchanges.refuse(message.handle.toLowerCase(), number, Number(message.status) || 400);
+    }
+    this.emit("refused", message);
+  }
+
+  /** @param {import("./peers.js").PeersChange} change */
+  #peersChanged(change) {
+    if (change.added.length === 0 && change.removed.length === 0) return;
+    for (const { handle } of change.removed) {
+      for (const link of this.#keeper.links) link.exchanges.endWith(handle);
+      this.#inbound.endWith(handle);
+    }
+    this.emit("peers", change);
+  }
+
+  async #refreshToken() {
+    if (typeof this.#token !== "function") return;
+    try {
+      const token = await this.#token();
+      // Not `authenticate`: that would put the one token in the place of who gets them.
+      if (token) await this.control({ type: "authenticate", token });
+    } catch (error) {
+      console.error("bannou: the token could not be refreshed", error);
+    }
+  }
+
+  /**
+   * @param {import("./header.js").Frame} frame
+   * @param {import("./link.js").Link} link
+   */
+  #frame(frame, link) {
+    const { handle, flags, number, payload } = frame;
+    if (!(flags & Flag.INBOUND)) {
+      link.exchanges.receive(frame);
+      return;
+    }
+    if (flags & Flag.ERROR) return this.#inbound.over(frame);
+    const logged = (flags & Flag.LOGGED) !== 0;
+    if (logged && !this.#session.admit(number)) return;
+    const peer = this.#peers.byHandle.get(handle);
+    const event = this.#session.eventByHandle.get(handle);
+    if (!(flags & Flag.ONE_WAY)) {
+      const handler = peer ? (peer.onRequest ?? this.#peerHandler) : event === undefined ? undefined : this.#handlers.get(event);
+      this.#inbound.answer(frame, { peer, event }, handler);
+    } else if (peer) {
+      const message = new PeerMessage(peer, payload);
+      peer.onMessage?.(message);
+      this.emit("message", message);
+    } else {
+      this.emit("push", new Push(payload, { event, handle, number, logged }));
+    }
+  }
+
+  #resumeFields() {
+    const { resume, cursor, groupCursor, set } = this.#session;
+    return {
+      token: resume?.token,
+      cursor: cursor?.toString(),
+      group_cursor: groupCursor?.toString(),
+      open: this.#inbound.openNumbers(),
+      set,
+    };
+  }
+}
+
+/**
+ * A client that is connected.
+ *
+ * @param {string} url
+ * @param {ClientOptions & { signal?: AbortSignal }} [options]
+ * @returns {Promise<Client>}
+ */
+export function connect(url, options = {}) {
+  return new Client(url, options).open({ signal: options.signal });
+}
