@@ -10,84 +10,21 @@ import { collector } from "./exchange.js";
 import { Flag } from "./header.js";
 import { Inbound } from "./inbound.js";
 import { Keeper } from "./keeper.js";
-import { Body, toBytes } from "./payload.js";
+import { Push, systemClock } from "./options.js";
+import { toBytes } from "./payload.js";
 import { PeerMessage, Peers } from "./peers.js";
 import { Session, position } from "./session.js";
 import { AnswerStream } from "./stream.js";
 
-/**
- * @typedef {object} ClientOptions
- * @property {string | (() => string | undefined | Promise<string | undefined>)} [token]  a JWT, or who gets one when a connection begins
- * @property {boolean} [reconnect]  come back after the connection ends; true unless said otherwise
- * @property {boolean} [resume]  offer the resume token then; true unless said otherwise
- * @property {number} [timeout]  of calls, in milliseconds; 15,000
- * @property {number} [connectTimeout]  of `open`, in milliseconds; 30,000
- * @property {number} [maxInFlight]  open exchanges of this client; 1,024
- * @property {number} [maxInbound]  requests answered at once; 256
- * @property {number} [maxAnswerBytes]  of a collected answer; 16 MiB
- * @property {number} [maxUnreadBytes]  of one stream; 4 MiB
- * @property {number} [maxBufferedBytes]  waiting to be sent; 8 MiB
- * @property {import("./socket.js").SocketConstructor} [WebSocket]  in the place of the platform's
- * @property {string} [origin]  the `Origin` header; only outside browsers, with the package `ws`
- * @property {any} [socketOptions]  the third argument of that WebSocket; browsers ignore it
- * @property {import("./exchange.js").Clock} [clock]  for tests
- * @property {() => number} [random]  for tests
- */
-
-/**
- * @typedef {object} CallOptions
- * @property {number} [timeout]  milliseconds until the last frame, for streams until the next one; 0 for none
- * @property {AbortSignal} [signal]  cancels; the promise settles when the other side has confirmed
- * @property {boolean} [raw]  the promise gives the bare bytes
- */
-
-/**
- * @typedef {object} ClientEvents
- * @property {import("./keeper.js").StateChange} state
- * @property {import("./session.js").Discovery} discovery  a session began or was resumed
- * @property {import("./session.js").Update} update  the set of names changed
- * @property {import("./peers.js").PeersChange} peers
- * @property {PeerMessage} message  a one-way message of a peer
- * @property {Push} push  a one-way message of a service
- * @property {{ token: string, expiresInS?: number }} token  a login service gave this client a token; it is remembered
- * @property {{ expiresInS?: number }} token_expiring
- * @property {import("./reconnect.js").Closing} closing
- * @property {{ afterMs: number, reason?: string }} going_away
- * @property {Record<string, any>} gap  messages that can no longer be delivered
- * @property {Record<string, any>} refused  an `error` that answers no message of this client by `id`
- * @property {{ type: string, [field: string]: any }} control  every control message of the gateway, after it took effect
- * @property {import("./link.js").Tap} frame  every frame in both directions
- */
-
-/** A one-way message of a service. */
-export class Push extends Body {
-  /**
-   * @param {Uint8Array} bytes
-   * @param {{ event: string | undefined, handle: string, number: bigint, logged: boolean }} about
-   */
-  constructor(bytes, { event, handle, number, logged }) {
-    super(bytes);
-    this.event = event;
-    this.handle = handle;
-    this.number = number;
-    this.logged = logged;
-  }
-}
-
 const CONTROL_MS = 10_000;
 const MAX_CONTROLS = 256;
 
-/** @type {import("./exchange.js").Clock} */
-const systemClock = {
-  now: () => performance.now(),
-  setTimeout: (run, ms) => setTimeout(run, ms),
-  clearTimeout: (timer) => clearTimeout(timer),
-};
+/** @typedef {import("./options.js").ClientOptions["token"]} Token */
 
 /**
  * One client of one gateway fleet, over as many connections as it takes.
  *
- * @extends {Emitter<ClientEvents>}
+ * @extends {Emitter<import("./options.js").ClientEvents>}
  */
 export class Client extends Emitter {
   #session = new Session();
@@ -95,7 +32,8 @@ export class Client extends Emitter {
   #inbound;
   #peers;
   #options;
-  /** @type {ClientOptions["token"]} */
+  #clock;
+  /** @type {Token} */
   #token;
   /** The next `peers` message names all there are. */
   #wholePeers = false;
@@ -106,7 +44,7 @@ export class Client extends Emitter {
 
   /**
    * @param {string} url  of the gateway's `/connect`: `ws:`, `wss:`, `http:`, `https:`, or relative to the page
-   * @param {ClientOptions} [options]
+   * @param {import("./options.js").ClientOptions} [options]
    */
   constructor(url, options = {}) {
     super();
@@ -118,7 +56,7 @@ export class Client extends Emitter {
       maxUnreadBytes: options.maxUnreadBytes ?? 4 * 1024 * 1024,
     };
     const headers = options.origin ? { origin: options.origin } : undefined;
-    const clock = options.clock ?? systemClock;
+    const clock = (this.#clock = options.clock ?? systemClock);
     this.#keeper = new Keeper({
       url,
       session: this.#session,
@@ -147,7 +85,6 @@ export class Client extends Emitter {
         tap: (tap) => this.emit("frame", tap),
       },
     });
-    this.#clock = clock;
     this.#inbound = new Inbound({
       send: (handle, flags, number, payload) => this.#link().sendFrame(handle, flags, number, payload),
       max: options.maxInbound ?? 256,
@@ -158,8 +95,6 @@ export class Client extends Emitter {
       send: (peer, payload) => this.#oneWay(peer.gone ? undefined : peer.handle, peer.label, payload),
     });
   }
-
-  #clock;
 
   // What is known -----------------------------------------------------------------------------------------------
 
@@ -291,7 +226,7 @@ export class Client extends Emitter {
   /**
    * Remembers a token for the next connection, without a word to the gateway.
    *
-   * @param {ClientOptions["token"]} token
+   * @param {Token} token
    */
   setToken(token) {
     this.#token = token;
@@ -340,20 +275,20 @@ export class Client extends Emitter {
    * @overload
    * @param {string} name
    * @param {import("./payload.js").Payload} payload
-   * @param {CallOptions & { raw: true }} options
+   * @param {import("./options.js").CallOptions & { raw: true }} options
    * @returns {Promise<Uint8Array>}
    */
   /**
    * @overload
    * @param {string} name
    * @param {import("./payload.js").Payload} [payload]
-   * @param {CallOptions} [options]
+   * @param {import("./options.js").CallOptions} [options]
    * @returns {Promise<import("./payload.js").Answer>}
    */
   /**
    * @param {string} name  `<service>.<endpoint>`
    * @param {import("./payload.js").Payload} [payload]
-   * @param {CallOptions} [options]
+   * @param {import("./options.js").CallOptions} [options]
    * @returns {Promise<any>}
    * @throws {import("./errors.js").CallError} it answered with an error
    * @throws {UnavailableError} this client may not call it
@@ -368,7 +303,7 @@ export class Client extends Emitter {
    *
    * @param {string} name
    * @param {import("./payload.js").Payload} [payload]
-   * @param {CallOptions} [options]
+   * @param {import("./options.js").CallOptions} [options]
    * @returns {AnswerStream}
    * @throws {UnavailableError | ClosedError}
    */
@@ -436,7 +371,7 @@ export class Client extends Emitter {
    * @param {string | undefined} handle
    * @param {string} target
    * @param {import("./payload.js").Payload} payload
-   * @param {CallOptions} [options]
+   * @param {import("./options.js").CallOptions} [options]
    */
   #request(handle, target, payload, options = {}) {
     const link = this.#link();
@@ -460,7 +395,7 @@ export class Client extends Emitter {
    * @param {string | undefined} handle
    * @param {string} target
    * @param {import("./payload.js").Payload} payload
-   * @param {CallOptions} [options]
+   * @param {import("./options.js").CallOptions} [options]
    * @returns {Promise<any>}
    */
   #call(handle, target, payload, options) {
@@ -475,7 +410,7 @@ export class Client extends Emitter {
    * @param {string | undefined} handle
    * @param {string} target
    * @param {import("./payload.js").Payload} payload
-   * @param {CallOptions} [options]
+   * @param {import("./options.js").CallOptions} [options]
    */
   #stream(handle, target, payload, options) {
     const { link, request } = this.#request(handle, target, payload, options);
@@ -645,7 +580,7 @@ export class Client extends Emitter {
  * A client that is connected.
  *
  * @param {string} url
- * @param {ClientOptions & { signal?: AbortSignal }} [options]
+ * @param {import("./options.js").ClientOptions & { signal?: AbortSignal }} [options]
  * @returns {Promise<Client>}
  */
 export function connect(url, options = {}) {

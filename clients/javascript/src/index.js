@@ -4,7 +4,7 @@
  * @module
  */
 
-export { Client, Push, connect } from "./client.js";
+export { Client, connect } from "./client.js";
 export {
   AnswerError,
   BannouError,
@@ -31,12 +31,13 @@ export {
   logPosition,
 } from "./header.js";
 export { InboundRequest } from "./inbound.js";
+export { Push } from "./options.js";
 export { Answer, Body } from "./payload.js";
 export { Peer, PeerMessage } from "./peers.js";
 export { AnswerStream } from "./stream.js";
 
-/** @typedef {import("./client.js").ClientOptions} ClientOptions */
-/** @typedef {import("./client.js").CallOptions} CallOptions */
-/** @typedef {import("./client.js").ClientEvents} ClientEvents */
+/** @typedef {import("./options.js").ClientOptions} ClientOptions */
+/** @typedef {import("./options.js").CallOptions} CallOptions */
+/** @typedef {import("./options.js").ClientEvents} ClientEvents */
 /** @typedef {import("./inbound.js").Handler} Handler */
 /** @typedef {import("./payload.js").Payload} Payload */

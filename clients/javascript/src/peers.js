@@ -11,8 +11,8 @@ export const MAX_PEERS = 4096;
 
 /**
  * @typedef {object} PeerTransport  how a peer's frames leave
- * @property {(peer: Peer, payload: import("./payload.js").Payload, options?: import("./client.js").CallOptions) => Promise<import("./payload.js").Answer>} request
- * @property {(peer: Peer, payload: import("./payload.js").Payload, options?: import("./client.js").CallOptions) => import("./stream.js").AnswerStream} stream
+ * @property {(peer: Peer, payload: import("./payload.js").Payload, options?: import("./options.js").CallOptions) => Promise<import("./payload.js").Answer>} request
+ * @property {(peer: Peer, payload: import("./payload.js").Payload, options?: import("./options.js").CallOptions) => import("./stream.js").AnswerStream} stream
  * @property {(peer: Peer, payload: import("./payload.js").Payload) => void} send
  */
 
@@ -55,7 +55,7 @@ export class Peer {
    * Asks it and waits for its answer.
    *
    * @param {import("./payload.js").Payload} payload
-   * @param {import("./client.js").CallOptions} [options]
+   * @param {import("./options.js").CallOptions} [options]
    */
   request(payload, options) {
     return this.transport.request(this, payload, options);
@@ -65,7 +65,7 @@ export class Peer {
    * Asks it for an answer in parts.
    *
    * @param {import("./payload.js").Payload} payload
-   * @param {import("./client.js").CallOptions} [options]
+   * @param {import("./options.js").CallOptions} [options]
    */
   stream(payload, options) {
     return this.transport.stream(this, payload, options);

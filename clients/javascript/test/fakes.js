@@ -1,5 +1,5 @@
 // A clock that moves when told to, and a WebSocket whose other end is the test.
-import { decodeFrame, encodeFrame } from "../src/header.js";
+import { Client, decodeError, decodeFrame, encodeFrame } from "../src/index.js";
 
 export class FakeClock {
   time = 0;
@@ -122,3 +122,21 @@ export const LOGIN = "00000000-0000-4000-8000-000000000002";
 export const ASK = "00000000-0000-4000-8000-000000000003";
 export const PEER = "00000000-0000-4000-8000-000000000004";
 export const OTHER = "00000000-0000-4000-8000-000000000005";
+
+/** A client whose gateway is the test, connected. */
+export async function connected(options = {}) {
+  const net = new FakeNet();
+  const clock = new FakeClock();
+  const client = new Client("ws://gateway/connect", { WebSocket: net.WebSocket, clock, random: () => 0.5, ...options });
+  const opening = client.open();
+  await settle();
+  net.last.accept();
+  net.last.discover();
+  await opening;
+  return { client, net, clock, socket: net.last };
+}
+
+export const text = (bytes) => new TextDecoder().decode(bytes);
+
+/** The status in a frame with `ERROR`. */
+export const status = (frame) => decodeError(frame.payload).status;

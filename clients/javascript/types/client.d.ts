@@ -4,209 +4,21 @@
  * @module
  */
 import { Emitter } from "./emitter.js";
-import { Body } from "./payload.js";
-import { PeerMessage } from "./peers.js";
 import { AnswerStream } from "./stream.js";
-export type ClientOptions = {
-    /**
-     * a JWT, or who gets one when a connection begins
-     */
-    token?: string | (() => string | undefined | Promise<string | undefined>);
-    /**
-     * come back after the connection ends; true unless said otherwise
-     */
-    reconnect?: boolean;
-    /**
-     * offer the resume token then; true unless said otherwise
-     */
-    resume?: boolean;
-    /**
-     * of calls, in milliseconds; 15,000
-     */
-    timeout?: number;
-    /**
-     * of `open`, in milliseconds; 30,000
-     */
-    connectTimeout?: number;
-    /**
-     * open exchanges of this client; 1,024
-     */
-    maxInFlight?: number;
-    /**
-     * requests answered at once; 256
-     */
-    maxInbound?: number;
-    /**
-     * of a collected answer; 16 MiB
-     */
-    maxAnswerBytes?: number;
-    /**
-     * of one stream; 4 MiB
-     */
-    maxUnreadBytes?: number;
-    /**
-     * waiting to be sent; 8 MiB
-     */
-    maxBufferedBytes?: number;
-    /**
-     * in the place of the platform's
-     */
-    WebSocket?: import("./socket.js").SocketConstructor;
-    /**
-     * the `Origin` header; only outside browsers, with the package `ws`
-     */
-    origin?: string;
-    /**
-     * the third argument of that WebSocket; browsers ignore it
-     */
-    socketOptions?: any;
-    /**
-     * for tests
-     */
-    clock?: import("./exchange.js").Clock;
-    /**
-     * for tests
-     */
-    random?: () => number;
-};
-export type CallOptions = {
-    /**
-     * milliseconds until the last frame, for streams until the next one; 0 for none
-     */
-    timeout?: number;
-    /**
-     * cancels; the promise settles when the other side has confirmed
-     */
-    signal?: AbortSignal;
-    /**
-     * the promise gives the bare bytes
-     */
-    raw?: boolean;
-};
-export type ClientEvents = {
-    state: import("./keeper.js").StateChange;
-    /**
-     * a session began or was resumed
-     */
-    discovery: import("./session.js").Discovery;
-    /**
-     * the set of names changed
-     */
-    update: import("./session.js").Update;
-    peers: import("./peers.js").PeersChange;
-    /**
-     * a one-way message of a peer
-     */
-    message: PeerMessage;
-    /**
-     * a one-way message of a service
-     */
-    push: Push;
-    /**
-     * a login service gave this client a token; it is remembered
-     */
-    token: {
-        token: string;
-        expiresInS?: number;
-    };
-    token_expiring: {
-        expiresInS?: number;
-    };
-    closing: import("./reconnect.js").Closing;
-    going_away: {
-        afterMs: number;
-        reason?: string;
-    };
-    /**
-     * messages that can no longer be delivered
-     */
-    gap: Record<string, any>;
-    /**
-     * an `error` that answers no message of this client by `id`
-     */
-    refused: Record<string, any>;
-    /**
-     * every control message of the gateway, after it took effect
-     */
-    control: {
-        type: string;
-        [field: string]: any;
-    };
-    /**
-     * every frame in both directions
-     */
-    frame: import("./link.js").Tap;
-};
-/**
- * @typedef {object} ClientOptions
- * @property {string | (() => string | undefined | Promise<string | undefined>)} [token]  a JWT, or who gets one when a connection begins
- * @property {boolean} [reconnect]  come back after the connection ends; true unless said otherwise
- * @property {boolean} [resume]  offer the resume token then; true unless said otherwise
- * @property {number} [timeout]  of calls, in milliseconds; 15,000
- * @property {number} [connectTimeout]  of `open`, in milliseconds; 30,000
- * @property {number} [maxInFlight]  open exchanges of this client; 1,024
- * @property {number} [maxInbound]  requests answered at once; 256
- * @property {number} [maxAnswerBytes]  of a collected answer; 16 MiB
- * @property {number} [maxUnreadBytes]  of one stream; 4 MiB
- * @property {number} [maxBufferedBytes]  waiting to be sent; 8 MiB
- * @property {import("./socket.js").SocketConstructor} [WebSocket]  in the place of the platform's
- * @property {string} [origin]  the `Origin` header; only outside browsers, with the package `ws`
- * @property {any} [socketOptions]  the third argument of that WebSocket; browsers ignore it
- * @property {import("./exchange.js").Clock} [clock]  for tests
- * @property {() => number} [random]  for tests
- */
-/**
- * @typedef {object} CallOptions
- * @property {number} [timeout]  milliseconds until the last frame, for streams until the next one; 0 for none
- * @property {AbortSignal} [signal]  cancels; the promise settles when the other side has confirmed
- * @property {boolean} [raw]  the promise gives the bare bytes
- */
-/**
- * @typedef {object} ClientEvents
- * @property {import("./keeper.js").StateChange} state
- * @property {import("./session.js").Discovery} discovery  a session began or was resumed
- * @property {import("./session.js").Update} update  the set of names changed
- * @property {import("./peers.js").PeersChange} peers
- * @property {PeerMessage} message  a one-way message of a peer
- * @property {Push} push  a one-way message of a service
- * @property {{ token: string, expiresInS?: number }} token  a login service gave this client a token; it is remembered
- * @property {{ expiresInS?: number }} token_expiring
- * @property {import("./reconnect.js").Closing} closing
- * @property {{ afterMs: number, reason?: string }} going_away
- * @property {Record<string, any>} gap  messages that can no longer be delivered
- * @property {Record<string, any>} refused  an `error` that answers no message of this client by `id`
- * @property {{ type: string, [field: string]: any }} control  every control message of the gateway, after it took effect
- * @property {import("./link.js").Tap} frame  every frame in both directions
- */
-/** A one-way message of a service. */
-export declare class Push extends Body {
-    event: string | undefined;
-    handle: string;
-    number: bigint;
-    logged: boolean;
-    /**
-     * @param {Uint8Array} bytes
-     * @param {{ event: string | undefined, handle: string, number: bigint, logged: boolean }} about
-     */
-    constructor(bytes: Uint8Array, { event, handle, number, logged }: {
-        event: string | undefined;
-        handle: string;
-        number: bigint;
-        logged: boolean;
-    });
-}
+export type Token = import("./options.js").ClientOptions["token"];
+/** @typedef {import("./options.js").ClientOptions["token"]} Token */
 /**
  * One client of one gateway fleet, over as many connections as it takes.
  *
- * @extends {Emitter<ClientEvents>}
+ * @extends {Emitter<import("./options.js").ClientEvents>}
  */
-export declare class Client extends Emitter<ClientEvents> {
+export declare class Client extends Emitter<import("./options.js").ClientEvents> {
     #private;
     /**
      * @param {string} url  of the gateway's `/connect`: `ws:`, `wss:`, `http:`, `https:`, or relative to the page
-     * @param {ClientOptions} [options]
+     * @param {import("./options.js").ClientOptions} [options]
      */
-    constructor(url: string, options?: ClientOptions);
+    constructor(url: string, options?: import("./options.js").ClientOptions);
     /** Where the connection stands. */
     get state(): import("./keeper.js").State;
     /** @returns {ReadonlyMap<string, string>} What this client may call: name → handle. */
@@ -258,9 +70,9 @@ export declare class Client extends Emitter<ClientEvents> {
     /**
      * Remembers a token for the next connection, without a word to the gateway.
      *
-     * @param {ClientOptions["token"]} token
+     * @param {Token} token
      */
-    setToken(token: ClientOptions["token"]): void;
+    setToken(token: Token): void;
     /** @returns {Promise<number>}  milliseconds to the gateway and back */
     ping(): Promise<number>;
     /**
@@ -299,26 +111,26 @@ export declare class Client extends Emitter<ClientEvents> {
      * @overload
      * @param {string} name
      * @param {import("./payload.js").Payload} payload
-     * @param {CallOptions & { raw: true }} options
+     * @param {import("./options.js").CallOptions & { raw: true }} options
      * @returns {Promise<Uint8Array>}
      */
     /**
      * @overload
      * @param {string} name
      * @param {import("./payload.js").Payload} [payload]
-     * @param {CallOptions} [options]
+     * @param {import("./options.js").CallOptions} [options]
      * @returns {Promise<import("./payload.js").Answer>}
      */
     /**
      * @param {string} name  `<service>.<endpoint>`
      * @param {import("./payload.js").Payload} [payload]
-     * @param {CallOptions} [options]
+     * @param {import("./options.js").CallOptions} [options]
      * @returns {Promise<any>}
      * @throws {import("./errors.js").CallError} it answered with an error
      * @throws {UnavailableError} this client may not call it
      * @throws {TimeoutError | CancelledError | ClosedError}
      */
-    call(name: string, payload: import("./payload.js").Payload, options: CallOptions & {
+    call(name: string, payload: import("./payload.js").Payload, options: import("./options.js").CallOptions & {
         raw: true;
     }): Promise<Uint8Array>;
     /**
@@ -327,36 +139,36 @@ export declare class Client extends Emitter<ClientEvents> {
      * @overload
      * @param {string} name
      * @param {import("./payload.js").Payload} payload
-     * @param {CallOptions & { raw: true }} options
+     * @param {import("./options.js").CallOptions & { raw: true }} options
      * @returns {Promise<Uint8Array>}
      */
     /**
      * @overload
      * @param {string} name
      * @param {import("./payload.js").Payload} [payload]
-     * @param {CallOptions} [options]
+     * @param {import("./options.js").CallOptions} [options]
      * @returns {Promise<import("./payload.js").Answer>}
      */
     /**
      * @param {string} name  `<service>.<endpoint>`
      * @param {import("./payload.js").Payload} [payload]
-     * @param {CallOptions} [options]
+     * @param {import("./options.js").CallOptions} [options]
      * @returns {Promise<any>}
      * @throws {import("./errors.js").CallError} it answered with an error
      * @throws {UnavailableError} this client may not call it
      * @throws {TimeoutError | CancelledError | ClosedError}
      */
-    call(name: string, payload?: import("./payload.js").Payload, options?: CallOptions): Promise<import("./payload.js").Answer>;
+    call(name: string, payload?: import("./payload.js").Payload, options?: import("./options.js").CallOptions): Promise<import("./payload.js").Answer>;
     /**
      * Calls an endpoint that answers part by part.
      *
      * @param {string} name
      * @param {import("./payload.js").Payload} [payload]
-     * @param {CallOptions} [options]
+     * @param {import("./options.js").CallOptions} [options]
      * @returns {AnswerStream}
      * @throws {UnavailableError | ClosedError}
      */
-    stream(name: string, payload?: import("./payload.js").Payload, options?: CallOptions): AnswerStream;
+    stream(name: string, payload?: import("./payload.js").Payload, options?: import("./options.js").CallOptions): AnswerStream;
     /**
      * Sends something that wants no answer: none comes, not even an error.
      *
@@ -392,9 +204,9 @@ export declare class Client extends Emitter<ClientEvents> {
  * A client that is connected.
  *
  * @param {string} url
- * @param {ClientOptions & { signal?: AbortSignal }} [options]
+ * @param {import("./options.js").ClientOptions & { signal?: AbortSignal }} [options]
  * @returns {Promise<Client>}
  */
-export declare function connect(url: string, options?: ClientOptions & {
+export declare function connect(url: string, options?: import("./options.js").ClientOptions & {
     signal?: AbortSignal;
 }): Promise<Client>;

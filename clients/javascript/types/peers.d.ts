@@ -7,14 +7,14 @@ import { Body } from "./payload.js";
 /** More peers than this are not kept. */
 export declare const MAX_PEERS = 4096;
 export type PeerTransport = {
-    request: (peer: Peer, payload: import("./payload.js").Payload, options?: import("./client.js").CallOptions) => Promise<import("./payload.js").Answer>;
-    stream: (peer: Peer, payload: import("./payload.js").Payload, options?: import("./client.js").CallOptions) => import("./stream.js").AnswerStream;
+    request: (peer: Peer, payload: import("./payload.js").Payload, options?: import("./options.js").CallOptions) => Promise<import("./payload.js").Answer>;
+    stream: (peer: Peer, payload: import("./payload.js").Payload, options?: import("./options.js").CallOptions) => import("./stream.js").AnswerStream;
     send: (peer: Peer, payload: import("./payload.js").Payload) => void;
 };
 /**
  * @typedef {object} PeerTransport  how a peer's frames leave
- * @property {(peer: Peer, payload: import("./payload.js").Payload, options?: import("./client.js").CallOptions) => Promise<import("./payload.js").Answer>} request
- * @property {(peer: Peer, payload: import("./payload.js").Payload, options?: import("./client.js").CallOptions) => import("./stream.js").AnswerStream} stream
+ * @property {(peer: Peer, payload: import("./payload.js").Payload, options?: import("./options.js").CallOptions) => Promise<import("./payload.js").Answer>} request
+ * @property {(peer: Peer, payload: import("./payload.js").Payload, options?: import("./options.js").CallOptions) => import("./stream.js").AnswerStream} stream
  * @property {(peer: Peer, payload: import("./payload.js").Payload) => void} send
  */
 /** A one-way message of a peer. */
@@ -55,16 +55,16 @@ export declare class Peer {
      * Asks it and waits for its answer.
      *
      * @param {import("./payload.js").Payload} payload
-     * @param {import("./client.js").CallOptions} [options]
+     * @param {import("./options.js").CallOptions} [options]
      */
-    request(payload: import("./payload.js").Payload, options?: import("./client.js").CallOptions): Promise<import("./payload.js").Answer>;
+    request(payload: import("./payload.js").Payload, options?: import("./options.js").CallOptions): Promise<import("./payload.js").Answer>;
     /**
      * Asks it for an answer in parts.
      *
      * @param {import("./payload.js").Payload} payload
-     * @param {import("./client.js").CallOptions} [options]
+     * @param {import("./options.js").CallOptions} [options]
      */
-    stream(payload: import("./payload.js").Payload, options?: import("./client.js").CallOptions): import("./stream.js").AnswerStream;
+    stream(payload: import("./payload.js").Payload, options?: import("./options.js").CallOptions): import("./stream.js").AnswerStream;
     /**
      * Tells it something: at most once, no answer, no error.
      *
