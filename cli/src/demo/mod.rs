@@ -1,0 +1,81 @@
+//! The services behind the quickstart: plain HTTP, exactly as a Dapr app sees its requests. Of Bannou they know nothing
+//! but the `bannou-*` headers.
+
+mod account;
+mod auth;
+mod chat;
+mod echo;
+mod game;
+mod http;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+#[allow(unused_imports, reason = "the playground shows them")]
+pub use auth::ACCOUNTS;
+pub use auth::Signer;
+
+/// App-ids for which there is a demo service.
+pub const APPS: [&str; 5] = ["account", "auth", "chat", "echo", "game"];
+
+/// As much as any endpoint of the gateway may take by default, and room to be told off by the service itself.
+const MAX_BODY_BYTES: usize = 4 << 20;
+
+/// Running demo services; they end when this is dropped.
+pub struct Demo {
+    /// App-id to base URL, such as `http://127.0.0.1:40123`.
+    pub urls: BTreeMap<String, String>,
+    /// The demo's TCP game server, when the app `game` runs here.
+    pub game: Option<SocketAddr>,
+    _tasks: JoinSet<()>,
+}
+
+/// Says how to sign a token right now; `None`: the fleet has no issuer that the demo could sign for.
+pub type CurrentSigner = Arc<dyn Fn() -> Option<Signer> + Send + Sync>;
+
+impl Demo {
+    /// Starts those of [`APPS`] that `wanted` names, each on a free loopback port. Other names are ignored.
+    pub async fn start(wanted: &[&str], signer: CurrentSigner) -> io::Result<Self> {
+        let mut demo = Self { urls: BTreeMap::new(), game: None, _tasks: JoinSet::new() };
+        for app in APPS.into_iter().filter(|app| wanted.contains(app)) {
+            let router = match app {
+                "account" => account::router(),
+                "auth" => auth::router(signer.clone()),
+                "chat" => chat::router(),
+                "echo" => echo::router(),
+                "game" => {
+                    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+                    let address = listener.local_addr()?;
+                    demo.game = Some(address);
+                    let (router, server) = game::router(address);
+                    demo._tasks.spawn(server.run(listener));
+                    router
+                }
+                _ => unreachable!("APPS lists only what is started here"),
+            };
+            demo.serve(app, router).await?;
+        }
+        Ok(demo)
+    }
+
+    async fn serve(&mut self, app: &str, router: Router) -> io::Result<()> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        self.urls.insert(app.to_owned(), format!("http://{}", listener.local_addr()?));
+        let router = router.fallback(http::unknown_path).layer(DefaultBodyLimit::max(MAX_BODY_BYTES));
+        self._tasks.spawn(async move {
+            // Accept errors are retried inside; it never comes back.
+            let _ = axum::serve(listener, router).await;
+        });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
