@@ -5,6 +5,8 @@ mod commands;
 mod demo;
 #[allow(dead_code, reason = "as above")]
 mod lines;
+#[allow(dead_code, reason = "as above")]
+mod playground;
 
 use std::process::ExitCode;
 

@@ -18,7 +18,6 @@ use axum::extract::DefaultBodyLimit;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-#[allow(unused_imports, reason = "the playground shows them")]
 pub use auth::ACCOUNTS;
 pub use auth::Signer;
 
