@@ -124,6 +124,7 @@ pub struct Admission {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "k8s", derive(schemars::JsonSchema))]
 pub enum Principal {
     /// Everybody, also without a token.
     Anonymous,
@@ -143,6 +144,7 @@ pub struct ClaimRule {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "k8s", derive(schemars::JsonSchema))]
 pub enum ClaimOperator {
     In,
     NotIn,
@@ -173,6 +175,7 @@ pub struct Limits {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "k8s", derive(schemars::JsonSchema))]
 pub enum Peers {
     Disabled,
     Introduced,
@@ -257,6 +260,7 @@ pub enum PathPart {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "k8s", derive(schemars::JsonSchema))]
 pub enum Payload {
     Body,
     /// The payload is the query string.
@@ -265,6 +269,7 @@ pub enum Payload {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "k8s", derive(schemars::JsonSchema))]
 pub enum Interaction {
     Request,
     OneWay,
@@ -272,6 +277,7 @@ pub enum Interaction {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "k8s", derive(schemars::JsonSchema))]
 pub enum Effect {
     Login,
     Tiers,
@@ -301,12 +307,14 @@ pub struct Event {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "k8s", derive(schemars::JsonSchema))]
 pub enum EventInteraction {
     Push,
     Request,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "k8s", derive(schemars::JsonSchema))]
 pub enum OnOverflow {
     CloseAndReplay,
     Drop,
