@@ -1,0 +1,63 @@
+# What a person does here. The work itself is in cargo, npm and the scripts under tests/; see `make help`.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# Outside the clone: a second clone, or a fresh one, builds on what is there.
+BANNOU_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bannou
+CARGO_TARGET_DIR ?= $(BANNOU_CACHE)/target
+export BANNOU_CACHE CARGO_TARGET_DIR
+
+PORT ?= 8080
+ADMIN_PORT ?= 9080
+FOLDER ?= examples/quickstart
+ARGS ?=
+FUZZ_SECONDS ?= 60
+
+.PHONY: help
+help: ## Say what there is
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make run takes PORT=$(PORT) ADMIN_PORT=$(ADMIN_PORT) FOLDER=$(FOLDER) ARGS='--app account=http://127.0.0.1:7001'"
+	@echo "  Builds land in $(CARGO_TARGET_DIR), what the tests need beside it (BANNOU_CACHE, CARGO_TARGET_DIR)"
+
+.PHONY: run
+run: ## Start `bannou dev`: gateway, playground and demo services, on loopback alone
+	@# The development profile: dependencies are optimised in it, and a first start takes half the time of a release build.
+	cargo build --locked -p bannou-cli
+	exec "$(CARGO_TARGET_DIR)/debug/bannou" dev "$(FOLDER)" --port $(PORT) --admin-port $(ADMIN_PORT) $(ARGS)
+
+.PHONY: build
+build: ## Build the release binaries, bannou and bannou-gateway
+	@# One package after the other: together, cargo would give the gateway the features that only the command needs.
+	cargo build --locked --release -p bannou-gateway
+	cargo build --locked --release -p bannou-cli
+	@ls -1 "$(CARGO_TARGET_DIR)"/release/{bannou,bannou-gateway}
+
+.PHONY: check
+check: ## Formatting, lints, each package alone, dependencies, types
+	@tests/run.sh checks
+
+.PHONY: test
+test: ## Install what is missing and run everything: checks, tests, system tests, browser, Autobahn, a minute of fuzzing
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run.sh checks tests
+
+.PHONY: test-long
+test-long: ## More of the same: many more property cases, ten minutes per fuzz target, the system tests over and over
+	@tests/run.sh long
+
+.PHONY: fuzz
+fuzz: ## Fuzz each target for FUZZ_SECONDS
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run.sh fuzz
+
+.PHONY: bench
+bench: ## CPU per message against a plain TCP copy, memory per idle connection, CPU per connect
+	@tests/run.sh bench
+
+.PHONY: fmt
+fmt: ## Format the Rust code
+	cargo fmt --all
+
+.PHONY: clean
+clean: ## Remove what was built, apart from the cache of the tests' parts
+	cargo clean
+	rm -rf build

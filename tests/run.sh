@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# Runs steps of checking and testing one after another, all of them also when one fails, and says at the end how each went and how
+# long it took. `make check`, `make test`, `make test-long` and `make bench` are lists of these steps.
+#
+#   tests/run.sh STEP|GROUP…     groups: checks, tests, long; the steps are the functions `step_…` below
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export BANNOU_CACHE="${BANNOU_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/bannou}"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$BANNOU_CACHE/target}"
+export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}"
+setup=tests/setup
+
+checks=(format lint alone dependencies types)
+tests=(rust system javascript)
+long=(properties system-again)
+packages=(bannou-crds bannou-operator bannou-gateway bannou-cli bannou-tests bannou-bench)
+
+step_format() { cargo fmt --all --check; }
+
+step_lint() { cargo clippy --quiet --locked --workspace --all-targets -- -D warnings; }
+
+# Cargo unifies features over what it builds in one call, so a package that leans on a feature which only its neighbour asks for
+# builds in the workspace and nowhere else.
+step_alone() {
+  local package
+  for package in "${packages[@]}"; do
+    cargo check --quiet --locked -p "$package"
+    echo "$package builds alone"
+  done
+  cargo check --quiet --locked -p bannou-crds --features k8s
+  echo "bannou-crds builds with k8s"
+  # The catalog stays the contract, and the gateway's pod needs no rights in the cluster.
+  local linked
+  linked=$(cargo tree --locked -p bannou-gateway -e normal --prefix none | grep -E '^(kube|k8s-openapi|bannou-operator)' | sort -u || true)
+  [ -z "$linked" ] || { echo "the gateway links what only operator and command may: $linked"; return 1; }
+  echo "bannou-gateway links no Kubernetes"
+}
+
+step_dependencies() {
+  local tools
+  tools=$($setup/rust.sh)
+  # Not `advisories`: its database is a git repository, and a check must not depend on what it says today or on being reached.
+  PATH="$tools:$PATH" cargo deny --locked --log-level warn check bans licenses sources
+  python3 tests/checks/dependencies.py
+}
+
+step_types() {
+  $setup/node.sh >/dev/null
+  npm --prefix clients/javascript run --silent check && echo "clients/javascript: types hold"
+}
+
+step_rust() { cargo test --quiet --locked --workspace --exclude bannou-tests; }
+
+system_parts() {
+  BANNOU_DAPRD=$($setup/daprd.sh)
+  BANNOU_PYTHON=$($setup/python.sh)
+  export BANNOU_DAPRD BANNOU_PYTHON
+  cargo build --quiet --locked -p bannou-gateway
+  cargo build --quiet --locked -p bannou-cli
+}
+
+step_system() {
+  system_parts
+  cargo test --quiet --locked -p bannou-tests
+}
+
+step_javascript() {
+  $setup/node.sh >/dev/null
+  npm --prefix clients/javascript test --silent
+}
+
+step_autobahn() { tests/autobahn/run.sh; }
+
+step_properties() { PROPTEST_CASES=20000 cargo test --quiet --locked --workspace --exclude bannou-tests -- prop; }
+
+step_system-again() {
+  system_parts
+  for _ in 1 2 3 4 5; do cargo test --quiet --locked -p bannou-tests; done
+}
+
+# ---- running them
+
+if [ "${1:-}" = --step ]; then
+  "step_$2"
+  exit
+fi
+
+names=()
+for arg in "$@"; do
+  case "$arg" in
+    checks) names+=("${checks[@]}") ;;
+    tests) names+=("${tests[@]}") ;;
+    long) names+=("${long[@]}") ;;
+    *) names+=("$arg") ;;
+  esac
+done
+[ ${#names[@]} -gt 0 ] || { sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 2; }
+for name in "${names[@]}"; do
+  declare -F "step_$name" >/dev/null || { echo "tests/run.sh: there is no step '$name'" >&2; exit 2; }
+done
+
+passed=0 failed=0 table=""
+for name in "${names[@]}"; do
+  printf '\n==> %s\n' "$name"
+  began=$SECONDS
+  # A process of its own, so that it can be ended, and without input, so that nothing waits for a person.
+  if timeout --kill-after=20 "${STEP_TIMEOUT:-2700}" "$0" --step "$name" </dev/null; then
+    passed=$((passed + 1)) word=passed
+  else
+    status=$?
+    failed=$((failed + 1)) word="FAILED ($status)"
+    [ "$status" -ne 124 ] || word="FAILED (not done after ${STEP_TIMEOUT:-2700} s)"
+  fi
+  took=$((SECONDS - began))
+  printf '<== %s: %s in %d s\n' "$name" "$word" "$took"
+  table+=$(printf '  %-14s %5d s  %s' "$name" "$took" "$word")$'\n'
+done
+printf '\n%s\nsteps: %d passed, %d failed\n' "$table" "$passed" "$failed"
+[ "$failed" -eq 0 ]
