@@ -103,12 +103,7 @@ impl Decoder {
 
     /// Decodes all of `data`, which continues where the last call's ended. After an error every call gives the same one.
     #[inline]
-    pub fn feed<S: Sink>(
-        &mut self,
-        mut data: &[u8],
-        limits: MessageLimits,
-        sink: &mut S,
-    ) -> Result<(), Stop> {
+    pub fn feed<S: Sink>(&mut self, mut data: &[u8], limits: MessageLimits, sink: &mut S) -> Result<(), Stop> {
         if let Some(stop) = self.stopped {
             return Err(stop);
         }
@@ -132,12 +127,7 @@ impl Decoder {
 
     /// At the start of a frame, or within its header.
     #[inline]
-    fn begin<'a, S: Sink>(
-        &mut self,
-        data: &'a [u8],
-        limits: MessageLimits,
-        sink: &mut S,
-    ) -> Result<&'a [u8], Stop> {
+    fn begin<'a, S: Sink>(&mut self, data: &'a [u8], limits: MessageLimits, sink: &mut S) -> Result<&'a [u8], Stop> {
         let (header, data) = if self.head_len == 0 {
             match frame::parse(data)? {
                 Some((header, size)) => (header, &data[size..]),
@@ -177,11 +167,7 @@ impl Decoder {
             _ => {}
         }
         if !in_message {
-            if header.opcode == Opcode::Binary
-                && header.fin
-                && header.len <= data.len() as u64
-                && !self.deaf
-            {
+            if header.opcode == Opcode::Binary && header.fin && header.len <= data.len() as u64 && !self.deaf {
                 let (payload, rest) = data.split_at(header.len as usize);
                 if payload.len() <= limits.binary {
                     sink.binary(Payload::masked(payload, header.mask));
@@ -201,53 +187,30 @@ impl Decoder {
         if header.len == 0 && !header.fin {
             self.empty_fragments += 1;
             if self.empty_fragments > MAX_EMPTY_FRAGMENTS {
-                return Err(Stop::Violation {
-                    code: 1008,
-                    reason: "too many empty fragments",
-                });
+                return Err(Stop::Violation { code: 1008, reason: "too many empty fragments" });
             }
         }
         let total = header.len.saturating_add(self.assembly.len() as u64);
         match self.message {
             Kind::Text if total > limits.text as u64 => {
-                return Err(Stop::Violation {
-                    code: 1009,
-                    reason: "text message too long",
-                });
+                return Err(Stop::Violation { code: 1009, reason: "text message too long" });
             }
             Kind::Binary if total > limits.binary as u64 => {
                 self.message = Kind::TooLarge(total);
                 self.assembly.truncate(HEADER);
             }
-            Kind::TooLarge(known) => {
-                self.message = Kind::TooLarge(known.saturating_add(header.len))
-            }
+            Kind::TooLarge(known) => self.message = Kind::TooLarge(known.saturating_add(header.len)),
             _ => {}
         }
-        let frame = Frame {
-            opcode: header.opcode,
-            fin: header.fin,
-            mask: header.mask,
-            left: header.len,
-        };
+        let frame = Frame { opcode: header.opcode, fin: header.fin, mask: header.mask, left: header.len };
         self.go_on(frame, data, sink)
     }
 
-    fn begin_control<'a, S: Sink>(
-        &mut self,
-        header: Header,
-        data: &'a [u8],
-        sink: &mut S,
-    ) -> Result<&'a [u8], Stop> {
+    fn begin_control<'a, S: Sink>(&mut self, header: Header, data: &'a [u8], sink: &mut S) -> Result<&'a [u8], Stop> {
         let len = header.len as usize;
         if data.len() < len {
             self.control = pool::take();
-            let frame = Frame {
-                opcode: header.opcode,
-                fin: true,
-                mask: header.mask,
-                left: header.len,
-            };
+            let frame = Frame { opcode: header.opcode, fin: true, mask: header.mask, left: header.len };
             return self.go_on(frame, data, sink);
         }
         let (masked, rest) = data.split_at(len);
@@ -260,15 +223,8 @@ impl Decoder {
     }
 
     /// Within the payload of a frame (or at its end, for an empty one).
-    fn go_on<'a, S: Sink>(
-        &mut self,
-        mut frame: Frame,
-        data: &'a [u8],
-        sink: &mut S,
-    ) -> Result<&'a [u8], Stop> {
-        let now = data
-            .len()
-            .min(usize::try_from(frame.left).unwrap_or(usize::MAX));
+    fn go_on<'a, S: Sink>(&mut self, mut frame: Frame, data: &'a [u8], sink: &mut S) -> Result<&'a [u8], Stop> {
+        let now = data.len().min(usize::try_from(frame.left).unwrap_or(usize::MAX));
         let (masked, rest) = data.split_at(now);
         let left = frame.left;
         frame.left -= now as u64;
@@ -361,10 +317,7 @@ impl Decoder {
     }
 }
 
-const NOT_UTF8: Stop = Stop::Violation {
-    code: 1007,
-    reason: "text is not UTF-8",
-};
+const NOT_UTF8: Stop = Stop::Violation { code: 1007, reason: "text is not UTF-8" };
 
 fn control<S: Sink>(opcode: Opcode, payload: &[u8], sink: &mut S) -> Result<(), Stop> {
     match opcode {
@@ -384,10 +337,7 @@ fn closed(payload: &[u8]) -> Stop {
             if !frame::is_close_code(code) {
                 Violation::protocol("close code not allowed").into()
             } else if std::str::from_utf8(reason).is_err() {
-                Stop::Violation {
-                    code: 1007,
-                    reason: "close reason is not UTF-8",
-                }
+                Stop::Violation { code: 1007, reason: "close reason is not UTF-8" }
             } else {
                 Stop::Closed(Some(code))
             }

@@ -94,15 +94,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Header, usize)>, Violation> {
         short => (u64::from(short), 2),
     };
     match bytes.get(at..at + 4).and_then(|b| b.try_into().ok()) {
-        Some(mask) => Ok(Some((
-            Header {
-                fin,
-                opcode,
-                mask,
-                len,
-            },
-            at + 4,
-        ))),
+        Some(mask) => Ok(Some((Header { fin, opcode, mask, len }, at + 4))),
         None => Ok(None),
     }
 }
@@ -176,25 +168,10 @@ mod tests {
 
     #[test]
     fn lengths_at_their_borders() {
-        for (len, width) in [
-            (0, 0),
-            (125, 0),
-            (126, 2),
-            (0xffff, 2),
-            (0x1_0000, 8),
-            (u64::MAX >> 1, 8),
-        ] {
+        for (len, width) in [(0, 0), (125, 0), (126, 2), (0xffff, 2), (0x1_0000, 8), (u64::MAX >> 1, 8)] {
             let bytes = client_header(0x82, len, width);
             let (header, size) = parse(&bytes).unwrap().unwrap();
-            assert_eq!(
-                header,
-                Header {
-                    fin: true,
-                    opcode: Opcode::Binary,
-                    mask: [1, 2, 3, 4],
-                    len
-                }
-            );
+            assert_eq!(header, Header { fin: true, opcode: Opcode::Binary, mask: [1, 2, 3, 4], len });
             assert_eq!(size, bytes.len());
             for cut in 0..bytes.len() {
                 assert_eq!(parse(&bytes[..cut]), Ok(None), "cut at {cut}");
@@ -205,14 +182,8 @@ mod tests {
     #[test]
     fn what_is_refused() {
         assert_eq!(refused(&client_header(0x82, 125, 2)), "length not minimal");
-        assert_eq!(
-            refused(&client_header(0x82, 0xffff, 8)),
-            "length not minimal"
-        );
-        assert_eq!(
-            refused(&client_header(0x82, 1 << 63, 8)),
-            "length with its top bit set"
-        );
+        assert_eq!(refused(&client_header(0x82, 0xffff, 8)), "length not minimal");
+        assert_eq!(refused(&client_header(0x82, 1 << 63, 8)), "length with its top bit set");
         assert_eq!(refused(&[0x82, 0x05]), "frame without a mask");
         for rsv in [0x40, 0x20, 0x10] {
             assert_eq!(refused(&[0x82 | rsv]), "reserved bits set");
@@ -222,24 +193,15 @@ mod tests {
         }
         for opcode in [8, 9, 10] {
             assert_eq!(refused(&[opcode, 0x80]), "fragmented control frame");
-            assert_eq!(
-                refused(&[0x80 | opcode, 0x80 | 126]),
-                "control frame too long"
-            );
-            assert_eq!(
-                refused(&[0x80 | opcode, 0x80 | 127]),
-                "control frame too long"
-            );
+            assert_eq!(refused(&[0x80 | opcode, 0x80 | 126]), "control frame too long");
+            assert_eq!(refused(&[0x80 | opcode, 0x80 | 127]), "control frame too long");
         }
     }
 
     #[test]
     fn close_codes() {
         let allowed: Vec<u16> = (0..=u16::MAX).filter(|code| is_close_code(*code)).collect();
-        let expected: Vec<u16> = (1000..=1003)
-            .chain(1007..=1014)
-            .chain(3000..=4999)
-            .collect();
+        let expected: Vec<u16> = (1000..=1003).chain(1007..=1014).chain(3000..=4999).collect();
         assert_eq!(allowed, expected);
         assert_eq!(close_reason("short"), "short");
         assert_eq!(close_reason(&"ä".repeat(100)), "ä".repeat(61));

@@ -25,9 +25,7 @@ const ACCEPT_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 pub enum Refusal {
     #[error("only GET can be upgraded")]
     Method,
-    #[error(
-        "this is a WebSocket endpoint: HTTP/1.1 with `Connection: Upgrade` and `Upgrade: websocket` is needed"
-    )]
+    #[error("this is a WebSocket endpoint: HTTP/1.1 with `Connection: Upgrade` and `Upgrade: websocket` is needed")]
     NotUpgrade,
     #[error("WebSocket version 13 is needed")]
     Version,
@@ -95,13 +93,9 @@ pub fn check(request: &Parts) -> Result<Offer, Refusal> {
     if only(headers, SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes) != Some(b"13") {
         return Err(Refusal::Version);
     }
-    let key = only(headers, SEC_WEBSOCKET_KEY)
-        .ok_or(Refusal::Key)?
-        .as_bytes();
+    let key = only(headers, SEC_WEBSOCKET_KEY).ok_or(Refusal::Key)?.as_bytes();
     match STANDARD.decode(key) {
-        Ok(nonce) if nonce.len() == 16 => Ok(Offer {
-            accept: accept_key(key)?,
-        }),
+        Ok(nonce) if nonce.len() == 16 => Ok(Offer { accept: accept_key(key)? }),
         _ => Err(Refusal::Key),
     }
 }
@@ -141,10 +135,7 @@ pub fn transport(upgraded: Upgraded) -> Result<(Transport, Bytes), Upgraded> {
 }
 
 fn accept_key(key: &[u8]) -> Result<HeaderValue, Refusal> {
-    let digest = Sha1::new()
-        .chain_update(key)
-        .chain_update(ACCEPT_GUID)
-        .finalize();
+    let digest = Sha1::new().chain_update(key).chain_update(ACCEPT_GUID).finalize();
     HeaderValue::try_from(STANDARD.encode(digest)).map_err(|_| Refusal::Key)
 }
 
@@ -195,25 +186,15 @@ mod tests {
         let offer = check(&request(Method::GET, &good())).unwrap();
         let response: Response<String> = offer.response(Some("bannou.v1"));
         assert_eq!(response.status(), 101);
-        assert_eq!(
-            response.headers()["sec-websocket-accept"],
-            "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-        );
+        assert_eq!(response.headers()["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(response.headers()["sec-websocket-protocol"], "bannou.v1");
-        let plain: Response<String> = check(&request(Method::GET, &good()))
-            .unwrap()
-            .response(None);
+        let plain: Response<String> = check(&request(Method::GET, &good())).unwrap().response(None);
         assert!(!plain.headers().contains_key("sec-websocket-protocol"));
     }
 
     #[test]
     fn what_is_refused_and_how() {
-        let without = |name: &str| {
-            good()
-                .into_iter()
-                .filter(|(n, _)| *n != name)
-                .collect::<Vec<_>>()
-        };
+        let without = |name: &str| good().into_iter().filter(|(n, _)| *n != name).collect::<Vec<_>>();
         let with = |name: &'static str, value: &'static str| {
             let mut headers = without(name);
             headers.push((name, value));
@@ -230,27 +211,16 @@ mod tests {
             (with("sec-websocket-version", "8"), Refusal::Version, 426),
             (without("sec-websocket-key"), Refusal::Key, 400),
             (with("sec-websocket-key", "c2hvcnQ="), Refusal::Key, 400),
-            (
-                with("sec-websocket-key", "not base64 at all!!!!!=="),
-                Refusal::Key,
-                400,
-            ),
+            (with("sec-websocket-key", "not base64 at all!!!!!=="), Refusal::Key, 400),
             (twice, Refusal::Key, 400),
         ];
         for (headers, refusal, status) in cases {
-            assert_eq!(
-                check(&request(Method::GET, &headers)).unwrap_err(),
-                refusal,
-                "{headers:?}"
-            );
+            assert_eq!(check(&request(Method::GET, &headers)).unwrap_err(), refusal, "{headers:?}");
             let response: Response<String> = refusal.response();
             assert_eq!(response.status(), status);
             assert_eq!(response.headers().contains_key("upgrade"), status == 426);
         }
-        assert_eq!(
-            check(&request(Method::POST, &good())).unwrap_err(),
-            Refusal::Method
-        );
+        assert_eq!(check(&request(Method::POST, &good())).unwrap_err(), Refusal::Method);
         let mut old = request(Method::GET, &good());
         old.version = Version::HTTP_10;
         assert_eq!(check(&old).unwrap_err(), Refusal::NotUpgrade);
@@ -266,9 +236,6 @@ mod tests {
             ],
         );
         let offered: Vec<&str> = protocols(&parts.headers).collect();
-        assert_eq!(
-            offered,
-            ["bannou.v1", "bannou.resume", "bannou.bearer.x.y.z"]
-        );
+        assert_eq!(offered, ["bannou.v1", "bannou.resume", "bannou.bearer.x.y.z"]);
     }
 }

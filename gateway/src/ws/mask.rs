@@ -6,9 +6,7 @@ const BLOCK: usize = 64;
 /// The mask as it applies to the payload from `offset` on.
 #[inline]
 pub fn rotate(mask: [u8; 4], offset: usize) -> [u8; 4] {
-    u32::from_le_bytes(mask)
-        .rotate_right(8 * (offset as u32 & 3))
-        .to_le_bytes()
+    u32::from_le_bytes(mask).rotate_right(8 * (offset as u32 & 3)).to_le_bytes()
 }
 
 /// Appends `source`, unmasked, in one pass: `extend` over zipped slices has a trusted length, so that a whole block
@@ -38,11 +36,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn by_definition(source: &[u8], mask: [u8; 4], offset: usize) -> Vec<u8> {
-        source
-            .iter()
-            .enumerate()
-            .map(|(i, byte)| byte ^ mask[(i + offset) % 4])
-            .collect()
+        source.iter().enumerate().map(|(i, byte)| byte ^ mask[(i + offset) % 4]).collect()
     }
 
     #[test]

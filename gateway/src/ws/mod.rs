@@ -137,8 +137,5 @@ pub fn start(transport: Transport, leftover: Bytes, limits: Limits) -> (Reader, 
     };
     let secured = tls.is_some();
     let (read_half, write_half) = stream.into_split();
-    (
-        Reader::new(read_half, leftover, secured, &limits),
-        Writer::new(write_half, tls, &limits),
-    )
+    (Reader::new(read_half, leftover, secured, &limits), Writer::new(write_half, tls, &limits))
 }

@@ -60,11 +60,9 @@ impl<'a> Payload<'a> {
     #[inline]
     pub fn append_to(&self, from: usize, out: &mut Vec<u8>) {
         match &self.0 {
-            Form::Masked(bytes, mask) => extend_unmasked(
-                out,
-                bytes.get(from..).unwrap_or_default(),
-                rotate(*mask, from),
-            ),
+            Form::Masked(bytes, mask) => {
+                extend_unmasked(out, bytes.get(from..).unwrap_or_default(), rotate(*mask, from))
+            }
             Form::Assembled(bytes) => out.extend_from_slice(bytes.get(from..).unwrap_or_default()),
         }
     }
@@ -102,17 +100,11 @@ mod tests {
             for from in [0, 1, 2, 3, 24, 30] {
                 let rest = plain.get(from..).unwrap_or_default();
                 let mut whole = plain.clone();
-                let forms = [
-                    Payload::masked(&masked, mask),
-                    Payload::assembled(&mut whole),
-                ];
+                let forms = [Payload::masked(&masked, mask), Payload::assembled(&mut whole)];
                 for form in forms {
                     assert_eq!(form.len(), len);
                     assert_eq!(form.is_empty(), len == 0);
-                    assert_eq!(
-                        form.head().as_ref().map(|head| &head[..]),
-                        plain.get(..HEADER)
-                    );
+                    assert_eq!(form.head().as_ref().map(|head| &head[..]), plain.get(..HEADER));
                     let mut out = vec![1];
                     form.append_to(from, &mut out);
                     assert_eq!(out[1..], *rest);

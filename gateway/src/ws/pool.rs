@@ -42,11 +42,7 @@ pub struct Scratch(Option<Box<[u8]>>);
 /// Borrows the thread's read buffer.
 #[inline]
 pub fn scratch() -> Scratch {
-    Scratch(Some(
-        SCRATCHES
-            .take()
-            .unwrap_or_else(|| vec![0; SCRATCH].into_boxed_slice()),
-    ))
+    Scratch(Some(SCRATCHES.take().unwrap_or_else(|| vec![0; SCRATCH].into_boxed_slice())))
 }
 
 impl Deref for Scratch {

@@ -40,19 +40,11 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(
-        socket: OwnedReadHalf,
-        leftover: Bytes,
-        secured: bool,
-        limits: &Limits,
-    ) -> Self {
+    pub(super) fn new(socket: OwnedReadHalf, leftover: Bytes, secured: bool, limits: &Limits) -> Self {
         Reader {
             socket,
             decoder: Decoder::default(),
-            limits: MessageLimits {
-                binary: limits.binary_bytes,
-                text: limits.text_bytes,
-            },
+            limits: MessageLimits { binary: limits.binary_bytes, text: limits.text_bytes },
             primed: secured || !leftover.is_empty(),
             leftover,
             secured,
@@ -125,15 +117,9 @@ impl Reader {
             self.primed = false;
             let leftover = std::mem::take(&mut self.leftover);
             let bytes = self.decode(&leftover, writer, handler)?;
-            let held = if self.secured {
-                self.decode_tls(&[], &mut scratch, writer, handler)?
-            } else {
-                0
-            };
+            let held = if self.secured { self.decode_tls(&[], &mut scratch, writer, handler)? } else { 0 };
             if bytes + held > 0 {
-                return Poll::Ready(Ok(Flow {
-                    bytes: bytes + held,
-                }));
+                return Poll::Ready(Ok(Flow { bytes: bytes + held }));
             }
         }
         if self.burst >= BURST {
@@ -142,22 +128,15 @@ impl Reader {
             return Poll::Pending;
         }
         self.burst += 1;
-        let (target, plain) = if self.secured {
-            scratch.split_at_mut(pool::SCRATCH / 2)
-        } else {
-            (&mut scratch[..], &mut [][..])
-        };
+        let (target, plain) =
+            if self.secured { scratch.split_at_mut(pool::SCRATCH / 2) } else { (&mut scratch[..], &mut [][..]) };
         let mut read = ReadBuf::new(target);
         if let Err(error) = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read)) {
             return Poll::Ready(Err(failed(writer, &error)));
         }
         let data = read.filled();
         if data.is_empty() {
-            return Poll::Ready(Err(if writer.is_dead() {
-                Ended::Aborted
-            } else {
-                Ended::Eof
-            }));
+            return Poll::Ready(Err(if writer.is_dead() { Ended::Aborted } else { Ended::Eof }));
         }
         let bytes = if self.secured {
             self.decode_tls(data, plain, writer, handler)?
@@ -168,12 +147,7 @@ impl Reader {
     }
 
     #[inline]
-    fn decode<H: Handler>(
-        &mut self,
-        data: &[u8],
-        writer: &Writer,
-        handler: &mut H,
-    ) -> Result<usize, Ended> {
+    fn decode<H: Handler>(&mut self, data: &[u8], writer: &Writer, handler: &mut H) -> Result<usize, Ended> {
         let mut sink = Answering { writer, handler };
         match self.decoder.feed(data, self.limits, &mut sink) {
             Ok(()) => Ok(data.len()),
@@ -263,11 +237,7 @@ impl Reader {
 }
 
 fn failed(writer: &Writer, error: &io::Error) -> Ended {
-    if writer.is_dead() {
-        Ended::Aborted
-    } else {
-        Ended::Io(error.kind())
-    }
+    if writer.is_dead() { Ended::Aborted } else { Ended::Io(error.kind()) }
 }
 
 /// The handler, with pings answered.

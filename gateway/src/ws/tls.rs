@@ -24,17 +24,13 @@ pub enum Plain {
 
 impl Tls {
     pub fn new(connection: Box<ServerConnection>) -> Self {
-        Tls {
-            connection,
-            absorbed: 0,
-        }
+        Tls { connection, absorbed: 0 }
     }
 
     /// Bytes that count as queued although they left the out-buffer.
     pub fn pending(&self) -> usize {
         // Records of rustls' own (tickets, key updates, alerts) have no plaintext, yet must be flushed.
-        self.absorbed
-            .max(usize::from(self.connection.wants_write()))
+        self.absorbed.max(usize::from(self.connection.wants_write()))
     }
 
     /// Encrypts and writes as much of `plain` as buffers and socket take: how much is gone from `plain`.
@@ -68,11 +64,7 @@ impl Tls {
         loop {
             match self.connection.reader().read(&mut plain[filled..]) {
                 Ok(0) if filled < plain.len() => {
-                    return Ok(if filled > 0 {
-                        Plain::Some(filled)
-                    } else {
-                        Plain::Closed
-                    });
+                    return Ok(if filled > 0 { Plain::Some(filled) } else { Plain::Closed });
                 }
                 Ok(now) => filled += now,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -98,9 +90,7 @@ impl Tls {
     }
 
     fn process(&mut self) -> io::Result<rustls::IoState> {
-        self.connection
-            .process_new_packets()
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        self.connection.process_new_packets().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 }
 

@@ -91,11 +91,7 @@ enum Drained {
 }
 
 impl Writer {
-    pub(super) fn new(
-        socket: OwnedWriteHalf,
-        tls: Option<Box<ServerConnection>>,
-        limits: &Limits,
-    ) -> Self {
+    pub(super) fn new(socket: OwnedWriteHalf, tls: Option<Box<ServerConnection>>, limits: &Limits) -> Self {
         Writer {
             out: Mutex::new(Out {
                 buffer: Vec::new(),
@@ -133,6 +129,11 @@ impl Writer {
         })
     }
 
+    /// Queues a binary message just as it came.
+    pub fn binary_unchanged(&self, message: &Payload<'_>) -> Result<(), Refused> {
+        self.append(Opcode::Binary, message.len(), |out| message.append_to(0, out))
+    }
+
     /// Queues a text message.
     pub fn text(&self, json: &[u8]) -> Result<(), Refused> {
         self.append(Opcode::Text, json.len(), |out| out.extend_from_slice(json))
@@ -140,11 +141,7 @@ impl Writer {
 
     /// Queues a text message that `write` appends to the out-buffer itself, under the lock: no waiting in there, and
     /// nothing but appending. `len_hint` decides whether it fits; a wrong hint costs a move, never a wrong frame.
-    pub fn text_with(
-        &self,
-        len_hint: usize,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<(), Refused> {
+    pub fn text_with(&self, len_hint: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Refused> {
         self.put(frame::header_len(len_hint) + len_hint, |out| {
             let at = out.len();
             frame::put_header(out, Opcode::Text, len_hint);
@@ -162,9 +159,7 @@ impl Writer {
     /// Queues a ping, unless the queue is full: then the peer has enough to answer for.
     pub fn ping(&self, payload: &[u8]) {
         let payload = &payload[..payload.len().min(MAX_CONTROL)];
-        let _ = self.append(Opcode::Ping, payload.len(), |out| {
-            out.extend_from_slice(payload)
-        });
+        let _ = self.append(Opcode::Ping, payload.len(), |out| out.extend_from_slice(payload));
     }
 
     /// Queues the answer to a ping. With a full queue only the newest is kept, and sent when there is room.
@@ -246,14 +241,12 @@ impl Writer {
     /// Waits until a frame of `bytes` fits the queue; at once when the connection is closing (then queueing says so).
     /// Flush before waiting: without a flush nothing moves. Dropping the future is fine.
     pub async fn room(&self, bytes: usize) {
-        self.wait_until(|writer| writer.is_closed() || writer.fits(bytes))
-            .await;
+        self.wait_until(|writer| writer.is_closed() || writer.fits(bytes)).await;
     }
 
     /// Waits until everything queued is with the kernel, or the connection is gone. Flush before waiting.
     pub async fn drained(&self) {
-        self.wait_until(|writer| writer.is_dead() || writer.queued() == 0)
-            .await;
+        self.wait_until(|writer| writer.is_dead() || writer.queued() == 0).await;
     }
 
     /// Drops what is queued and cuts the connection; the reader ends with [`super::Ended::Aborted`].
@@ -286,12 +279,7 @@ impl Writer {
     }
 
     #[inline]
-    fn append(
-        &self,
-        opcode: Opcode,
-        len: usize,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<(), Refused> {
+    fn append(&self, opcode: Opcode, len: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Refused> {
         let whole = frame::header_len(len) + len;
         self.put(whole, |out| {
             out.reserve(whole);
@@ -333,10 +321,7 @@ impl Writer {
     #[inline]
     fn count(&self, out: &Out) {
         let in_tls = out.tls.as_ref().map_or(0, Tls::pending);
-        self.queued.store(
-            out.buffer.len() - out.start + out.flying + in_tls,
-            Ordering::Relaxed,
-        );
+        self.queued.store(out.buffer.len() - out.start + out.flying + in_tls, Ordering::Relaxed);
     }
 
     /// Writes until the buffer is empty or the socket takes no more. `to_drain` says that the caller will start a drain
@@ -346,11 +331,7 @@ impl Writer {
             if out.flying > 0 || self.state.load(Ordering::Relaxed) == DEAD {
                 return Left::Nothing;
             }
-            let written = if out.tls.is_some() {
-                self.write_tls(&mut out)
-            } else {
-                self.write_tcp(&mut out)
-            };
+            let written = if out.tls.is_some() { self.write_tls(&mut out) } else { self.write_tcp(&mut out) };
             // An abort may have come while the lock was open: what was queued is of no use then.
             let (Ok(blocked), false) = (written, self.is_dead()) else {
                 self.die(out, true);
@@ -388,11 +369,7 @@ impl Writer {
             out.draining = false;
             return Drained::All;
         }
-        if out.flying > 0 {
-            Drained::OthersWrite
-        } else {
-            Drained::Part
-        }
+        if out.flying > 0 { Drained::OthersWrite } else { Drained::Part }
     }
 
     /// One `send` of the whole buffer, outside the lock; whether the socket takes no more for now.
@@ -432,13 +409,7 @@ impl Writer {
     }
 
     fn write_tls(&self, out: &mut Out) -> io::Result<bool> {
-        let Out {
-            buffer,
-            start,
-            tls: Some(tls),
-            ..
-        } = out
-        else {
+        let Out { buffer, start, tls: Some(tls), .. } = out else {
             return Ok(false);
         };
         *start += tls.write(&buffer[*start..], &self.socket)?;
