@@ -1,5 +1,21 @@
 //! The data plane: each client holds one WebSocket; frames are routed by their header alone.
 
+pub mod app;
 pub mod auth;
+pub mod command;
+pub mod config;
+pub mod control;
 pub mod forward;
+pub mod handle;
+pub mod metrics;
+pub mod problem;
+pub mod rate;
+pub mod resume;
+pub mod session;
+pub mod shared;
+pub mod snapshot;
+pub mod table;
+pub mod tiers;
+pub mod view;
+pub mod wire;
 pub mod ws;

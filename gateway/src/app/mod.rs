@@ -1,0 +1,212 @@
+//! The wiring: the only place that knows every room.
+
+mod admin;
+mod catalog;
+mod connect;
+mod drain;
+mod listen;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use bannou_crds::Catalog;
+use prometheus_client::metrics::counter::Counter;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::auth::{JwksCache, Secrets};
+use crate::forward::{self, Forwarder};
+use crate::handle::FleetKey;
+use crate::metrics::Metrics;
+use crate::shared::{Shared, Timing};
+use crate::snapshot::Snapshot;
+
+pub use catalog::{Rejected, follow_file, read_file};
+
+/// Everything that one gateway can be told at its start.
+pub struct Options {
+    pub client_addr: SocketAddr,
+    pub admin_addr: SocketAddr,
+    /// Where clients upgrade.
+    pub connect_path: String,
+    pub fleet_key: FleetKey,
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Served on the client port beside `connect_path`.
+    pub extra_routes: axum::Router,
+    /// Allowed beside those of the fleet.
+    pub extra_origins: Vec<String>,
+    pub forward: forward::Config,
+    /// Where key files are.
+    pub secrets: Secrets,
+    pub max_connections: usize,
+    /// How long clients are given to leave after SIGTERM.
+    pub drain: Duration,
+    pub timing: Timing,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            client_addr: ([127, 0, 0, 1], 8080).into(),
+            admin_addr: ([127, 0, 0, 1], 9080).into(),
+            connect_path: "/connect".to_owned(),
+            fleet_key: FleetKey::random(),
+            tls: None,
+            extra_routes: axum::Router::new(),
+            extra_origins: Vec::new(),
+            forward: forward::Config::default(),
+            secrets: Secrets::Dir(PathBuf::from(".")),
+            max_connections: 100_000,
+            drain: Duration::from_secs(5),
+            timing: Timing::default(),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {addr} for {what}: {error}. {advice}", advice = advice(.error, .what))]
+    Listen { what: &'static str, addr: SocketAddr, error: io::Error },
+    #[error("the catalog cannot be used: {0}")]
+    Catalog(#[from] Rejected),
+    #[error("the way to the services cannot be set up: {0}")]
+    Forward(#[from] forward::ConfigError),
+    #[error("the connect path {0:?} must start with / and hold no {{, }} or *")]
+    ConnectPath(String),
+}
+
+fn advice(error: &io::Error, what: &str) -> String {
+    let flag = if what == "clients" { "--port" } else { "--admin-port" };
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!("Another program has that port: stop it, or choose another with {flag}"),
+        io::ErrorKind::PermissionDenied => format!("Ports under 1024 need a privilege: choose another with {flag}"),
+        _ => format!("Choose another address or port ({flag})"),
+    }
+}
+
+/// What the tasks of one gateway need beyond [`Shared`].
+pub(crate) struct Door {
+    pub shared: Arc<Shared>,
+    pub extra_origins: Vec<String>,
+    pub max_connections: usize,
+    pub draining: AtomicBool,
+}
+
+/// Everything that [`build`] checks, without listening.
+///
+/// # Errors
+/// As [`build`].
+pub fn check(options: Options, catalogs: watch::Receiver<Arc<Catalog>>) -> Result<(), StartError> {
+    prepare(options.forward, options.secrets, catalogs).map(drop)
+}
+
+type Prepared = (Arc<Forwarder>, catalog::Follower, Arc<Snapshot>);
+
+fn prepare(
+    forward: forward::Config,
+    secrets: Secrets,
+    catalogs: watch::Receiver<Arc<Catalog>>,
+) -> Result<Prepared, StartError> {
+    // Whoever embeds the gateway may have chosen the same one already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let forwarder = Arc::new(Forwarder::new(forward)?);
+    let jwks = JwksCache::new().map_err(Rejected::from)?;
+    let follow = catalog::Follower::new(catalogs, secrets, jwks, forwarder.clone());
+    let snapshot = follow.first()?;
+    Ok((forwarder, follow, snapshot))
+}
+
+/// A gateway that listens already and does not serve yet.
+pub struct Bound {
+    door: Arc<Door>,
+    clients: TcpListener,
+    admin: TcpListener,
+    client_addr: SocketAddr,
+    admin_addr: SocketAddr,
+    router: axum::Router,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    drain: Duration,
+    follow: catalog::Follower,
+}
+
+/// Binds every listener and compiles the first catalog; nothing is served before [`Bound::run`].
+///
+/// # Errors
+/// A sentence that says what to do.
+pub async fn build(options: Options, catalogs: watch::Receiver<Arc<Catalog>>) -> Result<Bound, StartError> {
+    let Options {
+        client_addr,
+        admin_addr,
+        connect_path,
+        fleet_key,
+        tls,
+        extra_routes,
+        extra_origins,
+        forward,
+        secrets,
+        max_connections,
+        drain,
+        timing,
+    } = options;
+    if !connect_path.starts_with('/') || connect_path.contains(['{', '}', '*']) {
+        return Err(StartError::ConnectPath(connect_path));
+    }
+    let metrics = Arc::new(Metrics::default());
+    let (forwarder, follow, snapshot) = prepare(forward, secrets, catalogs)?;
+    let (clients, client_addr) = listen("clients", client_addr)?;
+    let (admin, admin_addr) = listen("operations", admin_addr)?;
+    let shared = Arc::new(Shared::new(fleet_key, metrics, snapshot, forwarder, timing));
+    shared.metrics.catalog_applied.inc();
+    let door = Arc::new(Door { shared, extra_origins, max_connections, draining: AtomicBool::new(false) });
+    let router = connect::router(&door, &connect_path).merge(extra_routes);
+    Ok(Bound { door, clients, admin, client_addr, admin_addr, router, tls, drain, follow })
+}
+
+fn listen(what: &'static str, addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = listen::bind(addr).and_then(|l| l.local_addr().map(|a| (l, a)));
+    bound.map_err(|error| StartError::Listen { what, addr, error })
+}
+
+impl Bound {
+    pub fn client_addr(&self) -> SocketAddr {
+        self.client_addr
+    }
+
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    /// Counts catalogs that were refused, for whoever reads them.
+    pub fn rejected(&self) -> Counter {
+        self.door.shared.metrics.catalog_rejected.clone()
+    }
+
+    /// Serves until `shutdown` is ready, then lets clients leave and ends.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Bound { door, clients, admin, router, tls, drain, follow, .. } = self;
+        let sweeper = tokio::spawn(sweep(door.shared.clone()));
+        let follower = tokio::spawn(follow.run(door.shared.clone()));
+        let operations = tokio::spawn(admin::serve(admin, door.clone()));
+        let accepting = tokio::spawn(listen::serve(clients, tls, router));
+        shutdown.await;
+        drain::leave(&door, drain, accepting).await;
+        for task in [sweeper, follower, operations] {
+            task.abort();
+        }
+    }
+}
+
+/// One clock for all timers of all sessions.
+async fn sweep(shared: Arc<Shared>) {
+    let mut every = tokio::time::interval(Duration::from_millis(250));
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        let now = shared.now_ms();
+        shared.table.each(|session| session.sweep(now));
+    }
+}

@@ -1,0 +1,59 @@
+//! `bannou-gateway` from arguments to exit.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use crate::app;
+use crate::config::{Args, Config, LogFormat};
+
+/// Checks, serves until SIGTERM or SIGINT, leaves.
+///
+/// # Errors
+/// A sentence for the person who started it.
+pub fn run(args: Args) -> Result<(), Box<dyn Error>> {
+    let args = args.with_file()?;
+    let check = args.check_config;
+    let (format, filter) = args.log();
+    log(format, filter)?;
+    let Config { options, catalog: path, worker_threads } = args.config()?;
+    let catalog = Arc::new(app::read_file(&path)?);
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = worker_threads {
+        runtime.worker_threads(threads.max(1));
+    }
+    runtime.enable_all().build()?.block_on(async {
+        let (sender, receiver) = watch::channel(catalog);
+        if check {
+            app::check(options, receiver)?;
+            println!("ok");
+            return Ok(());
+        }
+        let bound = app::build(options, receiver).await?;
+        tracing::info!(clients = %bound.client_addr(), operations = %bound.admin_addr(), "listening");
+        tokio::spawn(app::follow_file(path, sender, bound.rejected()));
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        bound
+            .run(async move {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            })
+            .await;
+        Ok(())
+    })
+}
+
+fn log(format: LogFormat, filter: &str) -> Result<(), Box<dyn Error>> {
+    let filter = EnvFilter::try_new(filter).map_err(|e| format!("--log {filter:?}: {e}"))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.with_ansi(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! What a session holds, and every way in which that changes.
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::{Arc, LazyLock};
+use std::time::SystemTime;
+
+use super::{Close, Session, State};
+use crate::auth::{AuthError, Principal};
+use crate::control::Reconnect;
+
+const NEEDS_TOKEN: Close = Close::new(4401, "no tier admits this connection: a token is needed", Reconnect::No);
+const EXPIRED: Close = Close::new(4401, "the token expired and no anonymous tier admits", Reconnect::No);
+const REPLACED: Close = Close::new(4409, "a newer connection of this subject took its place", Reconnect::No);
+
+/// Issuer and subject together, hashed with a key of this process.
+pub fn subject_key(principal: &Principal) -> u64 {
+    static KEYS: LazyLock<std::hash::RandomState> = LazyLock::new(Default::default);
+    let mut hasher = KEYS.build_hasher();
+    hasher.write(principal.issuer.as_bytes());
+    hasher.write_u8(0xff);
+    hasher.write(principal.subject.as_bytes());
+    hasher.finish()
+}
+
+impl Session {
+    /// Checks a token against the configuration in force.
+    ///
+    /// # Errors
+    /// The token is refused.
+    pub(super) async fn verify(&self, token: &str) -> Result<Principal, AuthError> {
+        let verifier = self.shared.snapshot.load().verifier.clone();
+        verifier.verify(token, SystemTime::now()).await
+    }
+
+    /// Logs in, or refreshes: the tiers follow the new token.
+    pub(super) fn log_in(self: &Arc<Self>, principal: Principal, token: &str, reason: &'static str) {
+        let key = subject_key(&principal);
+        let mut state = self.state.lock();
+        if state.left {
+            return;
+        }
+        let before = state.principal.as_deref().map(subject_key);
+        state.timers.token(self.shared.now_ms(), &self.shared.timing, Some(&principal), SystemTime::now());
+        state.token = state.view.snapshot.forwards_tokens.then(|| token.into());
+        state.principal = Some(Box::new(principal));
+        self.settle(&mut state, reason, true);
+        let at_most = state.view.limits.max_connections_per_subject as usize;
+        drop(state);
+        if let Some(before) = before.filter(|b| *b != key) {
+            self.shared.table.remove_subject(before, self.id);
+        }
+        self.count_subject(key, at_most);
+    }
+
+    /// The connection counts for its subject; older ones beyond the limit make room.
+    pub(super) fn count_subject(self: &Arc<Self>, key: u64, at_most: usize) {
+        for oldest in self.shared.table.add_subject(key, self.id, at_most) {
+            oldest.close(REPLACED);
+        }
+    }
+
+    /// The grace after the token's end is over.
+    pub(super) fn token_expired(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        let Some(old) = state.principal.take() else { return };
+        state.token = None;
+        state.timers.token(self.shared.now_ms(), &self.shared.timing, None, SystemTime::now());
+        self.settle(&mut state, "token expired", true);
+        let nobody = state.view.tiers.is_empty();
+        drop(state);
+        self.shared.table.remove_subject(subject_key(&old), self.id);
+        if nobody {
+            self.close(EXPIRED);
+        }
+    }
+
+    pub(super) fn no_token_came(self: &Arc<Self>) {
+        self.close(NEEDS_TOKEN);
+    }
+
+    /// Adapts to the snapshot in force.
+    pub(super) fn follow_catalog(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        if !std::mem::take(&mut state.catalog_changed) || state.left {
+            return;
+        }
+        let snapshot = self.shared.snapshot.load();
+        let issuers = &snapshot.catalog.fleet.issuers;
+        let trusted = |p: &Principal| issuers.iter().any(|i| *i.issuer == *p.issuer && *i.name == *p.issuer_name);
+        if state.principal.as_deref().is_some_and(|p| !trusted(p)) {
+            // Its issuer is none of this fleet's any more: what its token gave goes at once.
+            if let Some(old) = state.principal.take() {
+                self.shared.table.remove_subject(subject_key(&old), self.id);
+            }
+            state.token = None;
+            state.timers.token(self.shared.now_ms(), &self.shared.timing, None, SystemTime::now());
+        }
+        self.settle(&mut state, "catalog", false);
+    }
+
+    /// Brings the view in line with principal and snapshot, and tells the client.
+    fn settle(self: &Arc<Self>, state: &mut State, reason: &'static str, renew: bool) {
+        let snapshot = self.shared.snapshot.load_full();
+        let view = snapshot.view(snapshot.admitted(state.principal.as_deref()));
+        let changed = !Arc::ptr_eq(&view, &state.view);
+        if changed {
+            state.rights += u64::from(view.set != state.view.set);
+            state.reason = reason;
+            state.timers.rights_changed(self.shared.now_ms(), &view, &self.shared.timing);
+            state.view = view;
+            self.writer.set_queue_limit(state.view.limits.send_queue_bytes as usize);
+            self.changed();
+            self.end_forbidden_calls(state);
+        }
+        if renew || changed {
+            self.tell_resume(state);
+        }
+        self.tell(state);
+        self.reschedule(state);
+    }
+
+    pub(super) fn reschedule(&self, state: &State) {
+        self.next_timer.store(state.timers.next(), std::sync::atomic::Ordering::Relaxed);
+    }
+}
