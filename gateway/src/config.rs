@@ -278,7 +278,8 @@ fn tls(cert: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, ConfigError
     let chain = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|e| failed(format!("the certificates cannot be read: {e}")))?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|e| failed(format!("the key {} cannot be read: {e}", key.display())))?;
+    let key = PrivateKeyDer::from_pem_file(key)
+        .map_err(|e| failed(format!("the key {} cannot be read: {e}", key.display())))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

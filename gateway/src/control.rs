@@ -20,10 +20,16 @@ pub struct FromClient {
 
 #[derive(Debug, PartialEq)]
 pub enum Message {
-    Authenticate { token: String },
+    Authenticate {
+        token: String,
+    },
     Resume,
-    Describe { name: String },
-    Part { label: String },
+    Describe {
+        name: String,
+    },
+    Part {
+        label: String,
+    },
     Ping,
     /// Known, and not built yet.
     Later(&'static str),
@@ -63,8 +69,11 @@ pub fn parse(text: &str) -> Result<FromClient, Malformed> {
         let detail = "a control message is one JSON object with a \"type\"".to_owned();
         return Err(Malformed { id: None, detail, garbage: true });
     }
-    let envelope: Envelope<'_> = serde_json::from_str(text)
-        .map_err(|e| Malformed { id: None, detail: format!("not a control message: {e}"), garbage: true })?;
+    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|e| Malformed {
+        id: None,
+        detail: format!("not a control message: {e}"),
+        garbage: true,
+    })?;
     let id = match envelope.id {
         None => None,
         Some(raw) if is_id(raw.get()) => Some(raw.to_owned()),
@@ -188,7 +197,17 @@ mod tests {
 
     #[test]
     fn what_it_refuses_and_with_whose_id() {
-        for text in ["", "[]", "[[\"ping\"]]", "1", "\"ping\"", "{", r#"{"type":1}"#, r#"{}"#, r#"{"type":"ping","type":"ping"}"#] {
+        for text in [
+            "",
+            "[]",
+            "[[\"ping\"]]",
+            "1",
+            "\"ping\"",
+            "{",
+            r#"{"type":1}"#,
+            r#"{}"#,
+            r#"{"type":"ping","type":"ping"}"#,
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
         for (text, id) in [
@@ -206,8 +225,8 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_bounded() {
+    fn depth_costs_no_stack() {
         let deep = format!(r#"{{"type":"ping","x":{}1{}}}"#, "[".repeat(8000), "]".repeat(8000));
-        assert!(parse(&deep).is_err());
+        assert_eq!(good(&deep).what, Message::Ping);
     }
 }

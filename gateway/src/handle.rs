@@ -16,7 +16,9 @@ pub type Handle = [u8; 16];
 pub const TEXT_LEN: usize = 36;
 
 #[derive(Debug, thiserror::Error)]
-#[error("the fleet key must have at least 32 bytes, this one has {0}: make one with `head -c 32 /dev/urandom > fleet.key`")]
+#[error(
+    "the fleet key must have at least 32 bytes, this one has {0}: make one with `head -c 32 /dev/urandom > fleet.key`"
+)]
 pub struct KeyTooShort(pub usize);
 
 /// The root secret of a fleet and what is derived from it. Never printed, never sent.

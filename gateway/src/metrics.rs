@@ -77,7 +77,12 @@ impl Metrics {
         r.register("refused_frames", "Frames of clients refused, by reason", self.frames_refused.clone());
         r.register("calls", "Requests to services that ended, by endpoint and class of status", self.calls.clone());
         r.register("calls_in_flight", "Requests to services not ended yet", self.calls_in_flight.clone());
-        r.register_with_unit("call", "Time from a request's frame to its last", Unit::Seconds, self.call_seconds.clone());
+        r.register_with_unit(
+            "call",
+            "Time from a request's frame to its last",
+            Unit::Seconds,
+            self.call_seconds.clone(),
+        );
         r.register("effects_dropped", "Answer headers not honoured, by reason", self.effects_dropped.clone());
         r.register("catalog_rejected", "Catalogs refused; the last good one goes on", self.catalog_rejected.clone());
         r.register("catalog_applied", "Catalogs put into force", self.catalog_applied.clone());

@@ -48,7 +48,11 @@ impl Sealer {
     pub fn seal(&self, contents: &Contents<'_>) -> Option<String> {
         let nonce: [u8; 12] = random();
         let mut sealed = serde_json::to_vec(contents).ok()?;
-        let tag = self.0.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(b"bannou.v1"), &mut sealed);
+        let tag = self.0.seal_in_place_separate_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(b"bannou.v1"),
+            &mut sealed,
+        );
         let tag = tag.ok()?;
         let mut whole = Vec::with_capacity(12 + sealed.len() + 16);
         whole.extend_from_slice(&nonce);
@@ -64,7 +68,18 @@ mod tests {
     use super::*;
 
     fn contents(peers: Vec<String>) -> Contents<'static> {
-        Contents { session: "s", nonce: 1, rights: 1, tag: 1, until: 9, issuer: None, subject: Some("ada"), token_id: None, expires: None, peers }
+        Contents {
+            session: "s",
+            nonce: 1,
+            rights: 1,
+            tag: 1,
+            until: 9,
+            issuer: None,
+            subject: Some("ada"),
+            token_id: None,
+            expires: None,
+            peers,
+        }
     }
 
     #[test]

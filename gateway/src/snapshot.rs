@@ -41,11 +41,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// `route` makes the way out of an endpoint.
+    /// `route` gives the way out of an endpoint.
     pub fn new(
         catalog: Arc<Catalog>,
         verifier: Arc<Verifier>,
-        route: impl Fn(&Service, &Endpoint) -> Arc<Route>,
+        route: impl Fn(Target) -> Option<Arc<Route>>,
     ) -> Snapshot {
         let tier_index: HashMap<&str, usize> =
             catalog.tiers.iter().enumerate().map(|(i, t)| (t.name.as_str(), i)).collect();
@@ -55,12 +55,14 @@ impl Snapshot {
         let mut entries = Vec::new();
         for (at, service) in catalog.services.iter().enumerate() {
             for (index, endpoint) in service.endpoints.iter().enumerate() {
+                // An endpoint without a way out is exposed to nobody.
+                let Some(route) = route(endpoint.target) else { continue };
                 entries.push(Entry {
                     name: format!("{}.{}", service.name, endpoint.name).into(),
                     target: endpoint.target,
                     service: at,
                     tiers: tiers(&endpoint.tiers),
-                    what: What::Endpoint { index, route: route(service, endpoint) },
+                    what: What::Endpoint { index, route },
                 });
             }
             for (index, event) in service.events.iter().enumerate() {
@@ -83,7 +85,7 @@ impl Snapshot {
         self.by_target.get(&target).map(|i| *i as usize)
     }
 
-    pub fn endpoint(&self, entry: &Entry) -> Option<(&Service, &Endpoint, &Arc<Route>)> {
+    pub fn endpoint<'a>(&'a self, entry: &'a Entry) -> Option<(&'a Service, &'a Endpoint, &'a Arc<Route>)> {
         let service = &self.catalog.services[entry.service];
         match &entry.what {
             What::Endpoint { index, route } => Some((service, &service.endpoints[*index], route)),

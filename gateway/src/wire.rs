@@ -50,9 +50,13 @@ pub enum FromClient {
     /// `ERROR`, which from the starter of an exchange may only carry status 499: a cancel.
     Cancel,
     /// Part or end of an answer to an exchange that a peer started.
-    Answer { error: bool },
+    Answer {
+        error: bool,
+    },
     /// The answer to a service's request; the handle is an event's.
-    LoggedAnswer { error: bool },
+    LoggedAnswer {
+        error: bool,
+    },
 }
 
 impl FromClient {
@@ -76,7 +80,10 @@ impl FromClient {
 
     /// Whether its payload must begin with a status.
     pub fn has_status(self) -> bool {
-        matches!(self, FromClient::Cancel | FromClient::Answer { error: true } | FromClient::LoggedAnswer { error: true })
+        matches!(
+            self,
+            FromClient::Cancel | FromClient::Answer { error: true } | FromClient::LoggedAnswer { error: true }
+        )
     }
 
     /// The Message ID of a failure that ends this exchange for its sender; `None` where nothing may be answered.

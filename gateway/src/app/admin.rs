@@ -33,8 +33,7 @@ async fn ready(State(door): State<Arc<Door>>) -> impl IntoResponse {
         awaited.push("nothing: this gateway is draining and will not be ready again".to_owned());
     }
     let snapshot = door.shared.snapshot.load_full();
-    let through_sidecar =
-        snapshot.catalog.services.iter().any(|s| matches!(s.backend, Backend::Dapr { .. }));
+    let through_sidecar = snapshot.catalog.services.iter().any(|s| matches!(s.backend, Backend::Dapr { .. }));
     if through_sidecar && let Err(error) = door.shared.forwarder.ready().await {
         awaited.push(format!("the Dapr sidecar: {error}"));
     }

@@ -1,5 +1,6 @@
 //! From a catalog to a snapshot, again whenever it changes; the last good one goes on.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use bannou_crds::{Catalog, catalog};
 use tokio::sync::watch;
 
 use crate::auth::{ConfigError, JwksCache, Secrets, Verifier};
-use crate::forward::{Forwarder, RouteError};
+use crate::forward::Forwarder;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::tiers::MAX_TIERS;
@@ -28,8 +29,6 @@ pub enum Rejected {
     TooManyTiers(usize),
     #[error(transparent)]
     Keys(#[from] ConfigError),
-    #[error(transparent)]
-    Route(#[from] RouteError),
 }
 
 /// Reads and checks a catalog file.
@@ -52,7 +51,11 @@ pub fn read_file(path: &Path) -> Result<Catalog, Rejected> {
 }
 
 /// Follows a catalog file: whenever its content changes and is good, it is sent on; a bad one is told and left.
-pub async fn follow_file(path: PathBuf, out: watch::Sender<Arc<Catalog>>, rejected: prometheus_client::metrics::counter::Counter) {
+pub async fn follow_file(
+    path: PathBuf,
+    out: watch::Sender<Arc<Catalog>>,
+    rejected: prometheus_client::metrics::counter::Counter,
+) {
     let mut seen = stamp(&path);
     let mut every = tokio::time::interval(Duration::from_millis(500));
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -120,9 +123,13 @@ impl Follower {
         if catalog.tiers.len() > MAX_TIERS {
             return Err(Rejected::TooManyTiers(catalog.tiers.len()));
         }
-        let verifier = Verifier::new(&catalog.fleet, &catalog.claim_paths(), &self.secrets, self.jwks.clone())?;
-        let mut routes = self.forwarder.routes(&catalog)?.into_iter();
-        Ok(Arc::new(Snapshot::new(catalog, Arc::new(verifier), &mut routes)))
+        let verifier = Verifier::new(&catalog.fleet, &catalog.claim_paths(), &self.secrets, &self.jwks)?;
+        let (routes, errors) = self.forwarder.routes(&catalog);
+        for error in errors {
+            tracing::error!("an endpoint is left out: {error}");
+        }
+        let routes: HashMap<_, _> = routes.into_iter().collect();
+        Ok(Arc::new(Snapshot::new(catalog, Arc::new(verifier), |target| routes.get(&target).cloned())))
     }
 
     pub async fn run(mut self, shared: Arc<Shared>) {

@@ -12,12 +12,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 
 use super::Door;
-use address::client_address;
 use crate::auth::{AuthError, Principal};
 use crate::metrics::{Close, Refusal};
 use crate::problem;
 use crate::session::{Hello, Session, run};
 use crate::ws::{self, handshake};
+use address::client_address;
 
 mod address;
 
@@ -53,7 +53,11 @@ fn offer(headers: &HeaderMap) -> Result<Offer<'_>, Refused> {
     }
     let mut values = headers.get_all(AUTHORIZATION).iter();
     if let Some(value) = values.next() {
-        let token = value.to_str().ok().and_then(|v| v.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let token = value
+            .to_str()
+            .ok()
+            .and_then(|v| v.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         match token {
             Some((_, token)) if values.next().is_none() => offer.token = Some((token.trim(), true)),
             _ => return Err(Refused::unauthorized("send one Authorization header of the form: Bearer <jwt>")),
@@ -99,7 +103,11 @@ impl Refused {
     }
 }
 
-async fn connect(State(door): State<Arc<Door>>, ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request) -> Response {
+async fn connect(
+    State(door): State<Arc<Door>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
     let (parts, body) = request.into_parts();
     let upgrade = match handshake::check(&parts) {
         Ok(upgrade) => upgrade,
@@ -170,7 +178,11 @@ async fn admit(door: &Door, headers: &HeaderMap, address: IpAddr) -> Result<Admi
                 shared.failures.failed(address, Instant::now());
             }
             count(door, error.reason());
-            if readable { Err(Refused::unauthorized(error.detail())) } else { Ok((None, Hello::Refuse, protocol, None)) }
+            if readable {
+                Err(Refused::unauthorized(error.detail()))
+            } else {
+                Ok((None, Hello::Refuse, protocol, None))
+            }
         }
     }
 }
@@ -213,4 +225,3 @@ async fn serve(
 fn count(door: &Door, reason: &'static str) {
     door.shared.metrics.refused.get_or_create(&Refusal { reason }).inc();
 }
-

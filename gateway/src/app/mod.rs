@@ -135,8 +135,11 @@ pub struct Bound {
 
 /// Binds every listener and compiles the first catalog; nothing is served before [`Bound::run`].
 ///
+/// Needs a tokio runtime around it: the listeners belong to one.
+///
 /// # Errors
 /// A sentence that says what to do.
+#[expect(clippy::unused_async, reason = "what binds to a runtime must be called inside one")]
 pub async fn build(options: Options, catalogs: watch::Receiver<Arc<Catalog>>) -> Result<Bound, StartError> {
     let Options {
         client_addr,

@@ -110,7 +110,7 @@ impl Template {
                 Part::Subject => write_value(values.subject().ok_or(CallError::MissingVariable)?, self.via, out)?,
                 Part::Session => write_value(values.session(), self.via, out)?,
                 Part::Claim(path) => {
-                    write_value(&values.claim(path).ok_or(CallError::MissingVariable)?, self.via, out)?
+                    write_value(&values.claim(path).ok_or(CallError::MissingVariable)?, self.via, out)?;
                 }
             }
         }

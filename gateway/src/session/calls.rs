@@ -16,7 +16,7 @@ use crate::problem;
 use crate::rate::Rate;
 use crate::snapshot::Entry;
 use crate::view::View;
-use crate::wire::{CANCELLED, ERROR, Header, MORE, NUMBER};
+use crate::wire::{CANCELLED, ERROR, Header, MORE};
 use crate::ws::{Refused, Writer};
 
 /// One part of a streamed answer is at most so large, so that parts of others come in between.
@@ -90,12 +90,18 @@ impl Calls {
 /// Why a request did not start; the gateway's own word.
 pub struct Refusal {
     pub status: u16,
-    pub detail: &'static str,
+    pub detail: String,
     pub retry_after_ms: Option<u64>,
 }
 
-const fn refuse(status: u16, detail: &'static str) -> Refusal {
-    Refusal { status, detail, retry_after_ms: None }
+fn refuse(status: u16, detail: &str) -> Refusal {
+    Refusal { status, detail: detail.to_owned(), retry_after_ms: None }
+}
+
+impl From<CallError> for Refusal {
+    fn from(error: CallError) -> Refusal {
+        refuse(error.status(), &error.to_string())
+    }
 }
 
 /// What a request is, taken out of its frame.
@@ -123,14 +129,11 @@ impl Session {
         entry: &Entry,
         request: Request,
     ) -> Result<(), Refusal> {
-        let Some((_, endpoint, _)) = view.snapshot.endpoint(entry) else {
+        let Some((_, endpoint, route)) = view.snapshot.endpoint(entry) else {
             return Err(refuse(403, "an event's handle is accepted for answers alone"));
         };
         if endpoint.effects.iter().any(|e| matches!(e, Effect::Tiers | Effect::Groups)) {
             return Err(refuse(501, "the effects Tiers and Groups come with a later version of the gateway"));
-        }
-        if request.payload.len() > endpoint.max_request_bytes as usize {
-            return Err(refuse(413, "the payload is larger than this endpoint takes"));
         }
         let interaction = endpoint.interaction;
         let mut state = self.state.lock();
@@ -139,16 +142,17 @@ impl Session {
         }
         state.calls.check_rates(view, entry).map_err(|wait| Refusal {
             status: 429,
-            detail: "more requests than this connection's tiers allow",
+            detail: "more requests than this connection's tiers allow".to_owned(),
             retry_after_ms: Some(wait),
         })?;
         if self.in_flight.load(Ordering::Relaxed) >= view.limits.max_in_flight {
             return Err(Refusal {
                 status: 429,
-                detail: "as many requests in flight as this connection's tiers allow",
+                detail: "as many requests in flight as this connection's tiers allow".to_owned(),
                 retry_after_ms: Some(100),
             });
         }
+        let call = self.prepare(view, route, &state, &request)?;
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.shared.metrics.calls_in_flight.inc();
         let in_flight = InFlight(self.clone());
@@ -164,12 +168,9 @@ impl Session {
         let header = request.header;
         let accepted = !request.one_way && interaction == Interaction::OneWay;
         let running = Running { session: self.clone(), view: view.clone(), key, serial, header, answered };
-        let call = running.call(entry, request.payload, &state);
-        let name = entry.name.clone();
-        let index = entry.target;
         let task = tokio::spawn(async move {
             let _in_flight = in_flight;
-            running.run(call, index, &name).await;
+            running.run(call).await;
         });
         if let Some(open) = state.calls.0.as_mut().and_then(|i| i.open.get_mut(&key)).filter(|o| o.serial == serial) {
             open.task = Some(task.abort_handle());
@@ -209,6 +210,29 @@ impl Session {
         Writer::flush(self);
     }
 
+    fn prepare(
+        &self,
+        view: &View,
+        route: &Arc<forward::Route>,
+        state: &State,
+        request: &Request,
+    ) -> Result<forward::Call, CallError> {
+        let principal = state.principal.as_deref();
+        let claims = |path: &[String]| principal.and_then(|p| p.claims.text(path)).map(str::to_owned);
+        let caller = forward::Caller {
+            client_id: &self.client_id(),
+            session_id: &self.id.to_string(),
+            subject: principal.map(|p| &*p.subject),
+            issuer: principal.map(|p| &*p.issuer),
+            tiers: &view.tier_names,
+            claims: &claims,
+            token: state.token.as_deref(),
+            number: request.header.number(),
+            request_id: forward::RequestId::random(),
+        };
+        route.prepare(&caller, request.payload.clone())
+    }
+
     /// What logs call one exchange of this session.
     pub(super) fn instance(&self, number: u64) -> String {
         format!("urn:bannou:{}:{}", self.id, number)
@@ -229,78 +253,63 @@ struct Running {
 type Status = u16;
 
 impl Running {
-    fn call(&self, entry: &Entry, payload: Bytes, state: &State) -> forward::Call {
-        let principal = state.principal.as_deref();
-        forward::Call {
-            client_id: self.session.client_id(),
-            session_id: self.session.id.to_string(),
-            subject: principal.map(|p| p.subject.to_string()),
-            issuer: principal.map(|p| p.issuer.to_string()),
-            tiers: self.view.tier_names.clone(),
-            claims: principal.map(|p| p.claims.clone()),
-            token: state.token.as_deref().map(forward::Secret::new),
-            number: self.header.id & NUMBER,
-            endpoint: entry.name.to_string(),
-            payload,
-        }
-    }
-
-    async fn run(self, call: forward::Call, target: Target, name: &str) {
+    async fn run(self, call: forward::Call) {
         let started = Instant::now();
         let view = self.view.clone();
-        let Some(entry) = view.find(target) else { return };
-        let Some((service, endpoint, route)) = view.snapshot.endpoint(entry) else { return };
-        let status = match self.session.shared.forwarder.call(route, call).await {
-            Err(error) => self.fail(error).await,
+        let Some(entry) = view.find(self.key.0) else { return };
+        let Some((service, endpoint, _)) = view.snapshot.endpoint(entry) else { return };
+        let request = call.request_id();
+        let result = match self.session.shared.forwarder.call(call).await {
+            Err(error) => Err(error),
             Ok(answer) => self.answer(answer, &service.name, &endpoint.name, endpoint.interaction).await,
         };
-        self.session.shared.metrics.call_ended(name, status, started.elapsed().as_secs_f64());
+        let status = match result {
+            Ok(status) => status,
+            Err(error) => {
+                let status = error.status();
+                tracing::debug!(%request, endpoint = %entry.name, reason = error.reason(), status, "a call failed");
+                let body = error.problem(&format!("urn:bannou:{request}"));
+                self.send(ERROR, &problem::payload(status, &body), true).await;
+                status
+            }
+        };
+        self.session.shared.metrics.call_ended(&entry.name, status, started.elapsed().as_secs_f64());
     }
 
-    async fn answer(&self, mut answer: Answer, service: &str, endpoint: &str, interaction: Interaction) -> Status {
-        let success = (200..300).contains(&answer.status);
-        let effects = std::mem::take(&mut answer.effects);
-        if interaction == Interaction::Stream && success && self.answered {
+    async fn answer(
+        &self,
+        answer: Answer,
+        service: &str,
+        endpoint: &str,
+        interaction: Interaction,
+    ) -> Result<Status, CallError> {
+        let Answer { status, effects, dropped, mut body } = answer;
+        self.session.count_dropped(dropped);
+        let success = (200..300).contains(&status);
+        if interaction == Interaction::Stream && success {
             self.session.obey(effects, service, endpoint).await;
-            return match self.stream(&mut answer).await {
-                Ok(()) => self.end(0, b"", answer.status).await,
-                Err(error) => self.fail(error).await,
-            };
+            self.stream(&mut body).await?;
+            self.send(0, b"", true).await;
+            return Ok(status);
         }
-        let status = answer.status;
-        match answer.body.all().await {
-            Err(error) => self.fail(error).await,
-            Ok(body) => {
-                self.session.obey(effects, service, endpoint).await;
-                if success {
-                    self.end(0, &body, status).await
-                } else {
-                    self.end(ERROR, &problem::payload(status, &body), status).await
-                }
-            }
+        let body = body.all().await?;
+        self.session.obey(effects, service, endpoint).await;
+        if success {
+            self.send(0, &body, true).await;
+        } else {
+            self.send(ERROR, &problem::payload(status, &body), true).await;
         }
+        Ok(status)
     }
 
     /// Passes parts on while the body arrives; reads it only as fast as the client takes them.
-    async fn stream(&self, answer: &mut Answer) -> Result<(), CallError> {
-        while let Some(chunk) = answer.body.next().await? {
+    async fn stream(&self, body: &mut forward::Body) -> Result<(), CallError> {
+        while let Some(chunk) = body.next().await? {
             for part in chunk.chunks(MAX_PART) {
                 self.send(MORE, part, false).await;
             }
         }
         Ok(())
-    }
-
-    async fn fail(&self, error: CallError) -> Status {
-        let instance = self.session.instance(self.key.1);
-        let status = error.status();
-        tracing::debug!(%instance, reason = error.reason(), status, "a call failed");
-        self.end(ERROR, &problem::payload(status, &error.problem(&instance)), status).await
-    }
-
-    async fn end(&self, flags: u64, payload: &[u8], status: Status) -> Status {
-        self.send(flags, payload, true).await;
-        status
     }
 
     /// One frame of the answer, once there is room; none when the request was ended by somebody else meanwhile.

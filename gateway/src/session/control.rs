@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use futures_util::FutureExt;
 use serde_json::value::RawValue;
@@ -38,7 +38,7 @@ impl Session {
     }
 
     fn authenticate(self: &Arc<Self>, id: Option<Id>, token: String) {
-        if !self.shared.failures.check(self.address) {
+        if !self.shared.failures.check(self.address, Instant::now()) {
             let detail = "too many refused tokens from this address: wait a minute";
             return self.say(&control::error(id.as_deref(), 429, detail, None));
         }
@@ -72,7 +72,9 @@ impl Session {
                 self.say(&control::ok(id, &serde_json::json!({"expires_in_s": expires_in_s})));
             }
             Err(error) => {
-                self.shared.failures.failed(self.address);
+                if error.is_clients_fault() {
+                    self.shared.failures.failed(self.address, Instant::now());
+                }
                 self.say(&control::error(id, 401, &error.detail(), None));
             }
         }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::Session;
 use super::peers::{Introduced, Introducer, introduce};
 use crate::control::to_json;
-use crate::forward::EffectHeader;
+use crate::forward::{Dropped, EffectHeader};
 use crate::metrics::Refusal;
 
 impl Session {
@@ -56,6 +56,18 @@ impl Session {
             Err(error) => {
                 tracing::warn!(service, endpoint, reason = error.reason(), "a service set a token that is refused");
                 self.dropped("token refused");
+            }
+        }
+    }
+
+    pub(super) fn count_dropped(&self, dropped: Dropped) {
+        for (reason, count) in [
+            ("not declared by the endpoint", dropped.undeclared),
+            ("bannou-request-id not repeated", dropped.unbound),
+            ("malformed", dropped.malformed),
+        ] {
+            if count > 0 {
+                self.shared.metrics.effects_dropped.get_or_create(&Refusal { reason }).inc_by(count.into());
             }
         }
     }

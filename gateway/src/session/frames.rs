@@ -19,7 +19,8 @@ use crate::ws::{Handler, Payload, Refused, Writer};
 const MAX_MALFORMED: u32 = 16;
 
 const TOO_MALFORMED: Close = Close::new(1008, "too many malformed frames", Reconnect::Fresh).later(5_000);
-const TOO_FORBIDDEN: Close = Close::new(1008, "too many frames to handles that are not permitted", Reconnect::Fresh).later(5_000);
+const TOO_FORBIDDEN: Close =
+    Close::new(1008, "too many frames to handles that are not permitted", Reconnect::Fresh).later(5_000);
 const TOO_MANY: Close = Close::new(1008, "limits ignored for too long", Reconnect::Fresh).later(5_000);
 
 /// The peer that this client wrote to last: most frames go to the same one as the frame before.
@@ -39,12 +40,7 @@ struct Strikes {
 
 impl Default for Strikes {
     fn default() -> Strikes {
-        Strikes {
-            forbidden: Rate::new(2, 128),
-            limited: Rate::new(64, 4096),
-            control: Rate::new(20, 60),
-            malformed: 0,
-        }
+        Strikes { forbidden: Rate::new(2, 128), limited: Rate::new(64, 4096), control: Rate::new(20, 60), malformed: 0 }
     }
 }
 
@@ -174,7 +170,7 @@ impl Frames {
         }
     }
 
-    fn to_peer(&mut self, header: Header, kind: FromClient, message: &Payload<'_>) {
+    fn pass_to_peer(&mut self, header: Header, kind: FromClient, message: &Payload<'_>) {
         let Some(last) = &self.last else { return };
         let out = Header { handle: last.as_known_there, id: header.id ^ INBOUND }.to_bytes();
         let result = last.session.writer.binary(&out, message);
@@ -193,7 +189,7 @@ impl Frames {
         }
     }
 
-    fn to_service(&mut self, target: Target, header: Header, kind: FromClient, message: Payload<'_>) {
+    fn ask_service(&mut self, target: Target, header: Header, kind: FromClient, message: Payload<'_>) {
         let view = self.view.clone();
         let Some(entry) = view.find(target) else { return self.forbidden(header, kind) };
         match (kind, target.kind()) {
@@ -207,11 +203,10 @@ impl Frames {
                     return self.duplicate(header);
                 }
                 let request = Request { header, one_way, payload: message.into_bytes(HEADER_LEN) };
-                if let Err(Refusal { status, detail, retry_after_ms }) =
-                    self.session.start_call(&view, entry, request)
+                if let Err(Refusal { status, detail, retry_after_ms }) = self.session.start_call(&view, entry, request)
                 {
                     self.session.shared.metrics.refuse_frame(problem::title(status));
-                    self.fail(header, kind, status, detail, retry_after_ms);
+                    self.fail(header, kind, status, &detail, retry_after_ms);
                     if status == 429 {
                         self.limited();
                     }
@@ -254,7 +249,7 @@ impl Frames {
                     self.last = Some(LastPeer { handle: header.handle, session, as_known_there });
                 }
                 Route::Gone => return self.fail(header, kind, 404, "this peer is gone", None),
-                Route::Service(target) => return self.to_service(target, header, kind, message),
+                Route::Service(target) => return self.ask_service(target, header, kind, message),
                 Route::Forbidden if kind == FromClient::Cancel => return,
                 Route::Forbidden => return self.forbidden(header, kind),
             }
@@ -262,7 +257,7 @@ impl Frames {
         if matches!(kind, FromClient::LoggedAnswer { .. }) {
             return self.illegal(header, "LOGGED belongs to answers to events");
         }
-        self.to_peer(header, kind, &message);
+        self.pass_to_peer(header, kind, &message);
     }
 
     fn must_resume(&mut self) -> bool {

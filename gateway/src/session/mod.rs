@@ -115,6 +115,7 @@ impl Session {
         writer: Writer,
         address: std::net::IpAddr,
         principal: Option<Principal>,
+        token: Option<Box<str>>,
     ) -> Arc<Session> {
         let id = Uuid::new_v4();
         let snapshot = shared.snapshot.load_full();
@@ -143,7 +144,7 @@ impl Session {
                 rights: 1,
                 reason: "catalog",
                 principal: principal.map(Box::new),
-                token: None,
+                token,
                 peers: None,
                 calls: Calls::default(),
                 timers,

@@ -85,9 +85,7 @@ impl Session {
             return;
         }
         let snapshot = self.shared.snapshot.load();
-        let issuers = &snapshot.catalog.fleet.issuers;
-        let trusted = |p: &Principal| issuers.iter().any(|i| *i.issuer == *p.issuer && *i.name == *p.issuer_name);
-        if state.principal.as_deref().is_some_and(|p| !trusted(p)) {
+        if state.principal.as_deref().is_some_and(|p| !snapshot.verifier.knows(p)) {
             // Its issuer is none of this fleet's any more: what its token gave goes at once.
             if let Some(old) = state.principal.take() {
                 self.shared.table.remove_subject(subject_key(&old), self.id);

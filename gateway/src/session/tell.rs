@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use bannou_crds::Target;
-
 use super::{Session, State};
 use crate::control::to_json;
 use crate::handle::{self, TEXT_LEN};
@@ -210,10 +208,6 @@ impl Session {
             expires: principal.map(|p| unix(p.expires_at)),
             peers: state.peers.as_ref().map(|p| p.session_ids()).unwrap_or_default(),
         })
-    }
-
-    pub(super) fn event_target(&self, handle: &handle::Handle) -> Option<Target> {
-        self.shared.key.open(self.nonce, handle)
     }
 }
 

@@ -99,7 +99,7 @@ impl Timers {
 
     /// One thing that is due, and sets its next time. Call until `None`.
     pub fn due(&mut self, now: u64, timing: &Timing, resume_window_ms: u64) -> Option<Due> {
-        let mut take = |at: &mut u64, again: u64| {
+        let take = |at: &mut u64, again: u64| {
             let due = *at <= now;
             if due {
                 *at = again;

@@ -56,12 +56,25 @@ impl<'a> Payload<'a> {
         }
     }
 
+    /// The two bytes after the header, unmasked: the status of an `ERROR` frame. `None` when the message is shorter.
+    pub fn status(&self) -> Option<u16> {
+        let mut both = [0; 2];
+        match &self.0 {
+            Form::Masked(bytes, mask) => {
+                both = *bytes.get(HEADER..)?.first_chunk()?;
+                unmask(&mut both, rotate(*mask, HEADER));
+            }
+            Form::Assembled(bytes) => both.copy_from_slice(bytes.get(HEADER..HEADER + 2)?),
+        }
+        Some(u16::from_be_bytes(both))
+    }
+
     /// Appends what follows the first `from` bytes (nothing when there are fewer), unmasked.
     #[inline]
     pub fn append_to(&self, from: usize, out: &mut Vec<u8>) {
         match &self.0 {
             Form::Masked(bytes, mask) => {
-                extend_unmasked(out, bytes.get(from..).unwrap_or_default(), rotate(*mask, from))
+                extend_unmasked(out, bytes.get(from..).unwrap_or_default(), rotate(*mask, from));
             }
             Form::Assembled(bytes) => out.extend_from_slice(bytes.get(from..).unwrap_or_default()),
         }

@@ -39,7 +39,7 @@ pub struct Writer {
     /// Tasks that wait for `progress`: without any, nobody need be notified.
     waiting: AtomicU32,
     progress: Notify,
-    queue_bytes: usize,
+    queue_bytes: AtomicUsize,
     write_timeout: Duration,
     socket: OwnedWriteHalf,
 }
@@ -105,7 +105,7 @@ impl Writer {
             state: AtomicU8::new(OPEN),
             waiting: AtomicU32::new(0),
             progress: Notify::new(),
-            queue_bytes: limits.queue_bytes,
+            queue_bytes: AtomicUsize::new(limits.queue_bytes),
             write_timeout: limits.write_timeout,
             socket,
         }
@@ -228,6 +228,11 @@ impl Writer {
         self.queued.load(Ordering::Relaxed)
     }
 
+    /// Changes how many bytes may wait for the socket; counts from the next message on.
+    pub fn set_queue_limit(&self, bytes: usize) {
+        self.queue_bytes.store(bytes, Ordering::Relaxed);
+    }
+
     /// A close frame is queued or sent, or the connection is gone: nothing can be queued any more.
     #[inline]
     pub fn is_closed(&self) -> bool {
@@ -315,7 +320,7 @@ impl Writer {
     #[inline]
     fn fits(&self, len: usize) -> bool {
         let queued = self.queued.load(Ordering::Relaxed);
-        queued == 0 || queued.saturating_add(len) <= self.queue_bytes
+        queued == 0 || queued.saturating_add(len) <= self.queue_bytes.load(Ordering::Relaxed)
     }
 
     #[inline]

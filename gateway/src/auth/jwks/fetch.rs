@@ -112,7 +112,7 @@ pub(super) fn allowed_url(text: &str) -> Result<Url, String> {
 fn asymmetric() -> Vec<Algorithm> {
     [AlgorithmFamily::Rsa, AlgorithmFamily::Ec, AlgorithmFamily::Ed]
         .iter()
-        .flat_map(|f| f.algorithms())
+        .flat_map(jsonwebtoken::AlgorithmFamily::algorithms)
         .copied()
         .collect()
 }
