@@ -334,10 +334,10 @@ fn closed(payload: &[u8]) -> Stop {
         [_] => Violation::protocol("close code cut short").into(),
         [high, low, reason @ ..] => {
             let code = u16::from_be_bytes([*high, *low]);
-            if !frame::is_close_code(code) {
-                Violation::protocol("close code not allowed").into()
-            } else if std::str::from_utf8(reason).is_err() {
+            if std::str::from_utf8(reason).is_err() {
                 Stop::Violation { code: 1007, reason: "close reason is not UTF-8" }
+            } else if !frame::is_close_code(code) {
+                Violation::protocol("close code not allowed").into()
             } else {
                 Stop::Closed(Some(code))
             }

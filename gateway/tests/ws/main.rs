@@ -1,0 +1,9 @@
+//! The WebSocket codec against tokio-tungstenite: the decoder alone (`differential`), sessions over real sockets
+//! (`session`, `closing`, `pressure`), and the same through the HTTP upgrade, plain and over TLS (`upgrade`).
+
+mod closing;
+mod differential;
+mod pressure;
+mod session;
+mod support;
+mod upgrade;
