@@ -11,7 +11,7 @@ export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}"
 setup=tests/setup
 
 checks=(format lint alone dependencies types)
-tests=(rust system javascript)
+tests=(rust system javascript autobahn)
 long=(properties system-again)
 packages=(bannou-crds bannou-operator bannou-gateway bannou-cli bannou-tests bannou-bench)
 
@@ -70,6 +70,8 @@ step_javascript() {
 }
 
 step_autobahn() { tests/autobahn/run.sh; }
+
+step_bench() { tests/bench/run.sh; }
 
 step_properties() { PROPTEST_CASES=20000 cargo test --quiet --locked --workspace --exclude bannou-tests -- prop; }
 
