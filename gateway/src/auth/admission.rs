@@ -57,3 +57,6 @@ fn holds(rule: &ClaimRule, found: Lookup<'_>) -> bool {
         (ClaimOperator::In | ClaimOperator::NotIn, Value::Object) | (ClaimOperator::HasWord, _) => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

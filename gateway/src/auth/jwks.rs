@@ -48,6 +48,8 @@ pub struct JwksStatus {
 #[derive(Debug)]
 pub(super) struct JwksSource {
     url: reqwest::Url,
+    /// Whether there is a task that fetches.
+    online: bool,
     keys: ArcSwap<KeySet>,
     /// Wakes the task that fetches.
     wake: Arc<Notify>,
@@ -114,13 +116,14 @@ impl JwksCache {
 }
 
 impl JwksSource {
-    fn new(url: reqwest::Url, will_fetch: bool) -> Self {
+    fn new(url: reqwest::Url, online: bool) -> Self {
         Self {
             url,
+            online,
             keys: ArcSwap::default(),
             wake: Arc::default(),
             // Whoever comes before the first answer waits for it.
-            progress: watch::Sender::new(Progress { running: will_fetch, done: 0 }),
+            progress: watch::Sender::new(Progress { running: online, done: 0 }),
             asked_at: Mutex::default(),
             outcome: Mutex::default(),
             fetches: AtomicU64::new(0),
@@ -140,6 +143,9 @@ impl JwksSource {
     /// Waits for newer keys: for the fetch that is under way, or else for one that this call causes, unless tokens
     /// caused one less than ten seconds ago. Returns whether it is worth looking again. However many wait, one fetches.
     pub(super) async fn refresh(&self, now: SystemTime) -> bool {
+        if !self.online {
+            return false;
+        }
         let mut progress = self.progress.subscribe();
         let seen = progress.borrow_and_update().done;
         let joined = self.progress.send_if_modified(|progress| {
@@ -156,8 +162,10 @@ impl JwksSource {
 
     fn may_ask(&self, now: SystemTime) -> bool {
         let mut asked_at = self.asked_at.lock();
-        // A clock that was set back must not stop refreshes until it has caught up.
-        let recently = asked_at.is_some_and(|at| now.duration_since(at).is_ok_and(|age| age < ASKED_INTERVAL));
+        // Close on either side: callers read their clocks before they get here. Far on either side: a clock that was set
+        // back must not stop refreshes until it has caught up.
+        let apart = |at: SystemTime| now.duration_since(at).unwrap_or_else(|e| e.duration());
+        let recently = asked_at.is_some_and(|at| apart(at) < ASKED_INTERVAL);
         if !recently {
             *asked_at = Some(now);
         }
@@ -229,3 +237,6 @@ async fn keep_fresh(source: Weak<JwksSource>, fetcher: Fetcher) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,3 +41,6 @@ pub struct Principal {
     /// What the catalog's tiers and paths read of the token, nothing else.
     pub claims: Claims,
 }
+
+#[cfg(test)]
+mod tests;
