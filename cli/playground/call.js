@@ -5,6 +5,17 @@ import { asText, formatSize, hex, parsePayload } from "./format.js";
 
 const KEPT_CARDS = 40;
 
+/**
+ * What to begin with, by the demo's word for it: a string is sent as it is, anything else as JSON, `null` as nothing.
+ *
+ * @param {any} example
+ * @returns {{ text: string, format: "json" | "text" | "hex" }}
+ */
+function firstDraft(example = {}) {
+  if (typeof example === "string") return { text: example, format: /^\s*[[{]/.test(example) ? "json" : "text" };
+  return { text: example === null ? "" : JSON.stringify(example), format: "json" };
+}
+
 export function startCalls(client, config) {
   /** name → what was written for it */
   const drafts = new Map();
@@ -81,15 +92,7 @@ export function startCalls(client, config) {
     if (next !== name) {
       if (name !== undefined) drafts.set(name, { text: payload.value, format });
       name = next;
-      const example = config.examples[name] ?? (name === "echo.bytes" ? '{"hello":"gateway"}' : "{}");
-      const draft = drafts.get(name) ?? { text: typeof example === "string" ? example : JSON.stringify(example), format: "json" };
-      payload.value = draft.text;
-      format = draft.format;
-      try {
-        if (!drafts.has(name)) parsePayload(payload.value, format);
-      } catch {
-        format = "text";
-      }
+      ({ text: payload.value, format } = drafts.get(name) ?? firstDraft(config.examples[name]));
       for (const radio of formats.querySelectorAll("input")) radio.checked = radio.value === format;
       title.textContent = name;
       schema.hidden = true;

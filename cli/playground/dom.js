@@ -60,7 +60,7 @@ export function toast(content, tone = "plain") {
   const item = h("div", { class: `toast ${tone}` }, content);
   toasts.append(item);
   while (toasts.children.length > 4) toasts.firstElementChild.remove();
-  setTimeout(() => item.remove(), 5000);
+  setTimeout(() => item.remove(), 4000);
 }
 
 /** Runs `draw` at most once per frame, in hidden pages too. */

@@ -9,14 +9,16 @@ export const snippets = {
     code: ({ host, port, token }) => `import net from "node:net";
 import readline from "node:readline";
 
-const socket = net.connect(${port}, "${host}");
-socket.write("${token}\\n");            // 1. the token, and a newline
+const game = net.connect(${port}, "${host}");
+const lines = readline.createInterface({ input: game })[Symbol.asyncIterator]();
 
-const lines = readline.createInterface({ input: socket })[Symbol.asyncIterator]();
-console.log((await lines.next()).value); // 2. "ok"
+// The token and a newline; the server says "ok".
+game.write("${token}\\n");
+console.log((await lines.next()).value);
 
-socket.write('{"x":0.5,"y":0.5}\\n');   // 3. positions, a line of JSON each
-console.log((await lines.next()).value); //    and their echoes`,
+// Then positions, a line of JSON each, and their echoes.
+game.write('{"x":0.5,"y":0.5}\\n');
+console.log((await lines.next()).value);`,
   },
   python: {
     title: "Python",
@@ -24,11 +26,14 @@ console.log((await lines.next()).value); //    and their echoes`,
 
 with socket.create_connection(("${host}", ${port})) as game:
     lines = game.makefile("rw", encoding="utf-8", newline="\\n")
-    print("${token}", file=lines, flush=True)  # 1. the token, and a newline
-    assert lines.readline() == "ok\\n"          # 2. "ok"
 
-    print('{"x":0.5,"y":0.5}', file=lines, flush=True)  # 3. positions, a line of JSON each
-    print(lines.readline())                             #    and their echoes`,
+    # The token and a newline; the server says "ok".
+    print("${token}", file=lines, flush=True)
+    print(lines.readline())
+
+    # Then positions, a line of JSON each, and their echoes.
+    print('{"x":0.5,"y":0.5}', file=lines, flush=True)
+    print(lines.readline())`,
   },
   csharp: {
     title: "C#",
@@ -38,11 +43,13 @@ using var game = new TcpClient("${host}", ${port});
 using var reader = new StreamReader(game.GetStream());
 using var writer = new StreamWriter(game.GetStream()) { AutoFlush = true, NewLine = "\\n" };
 
-await writer.WriteLineAsync("${token}");                // 1. the token, and a newline
-Console.WriteLine(await reader.ReadLineAsync());        // 2. "ok"
+// The token and a newline; the server says "ok".
+await writer.WriteLineAsync("${token}");
+Console.WriteLine(await reader.ReadLineAsync());
 
-await writer.WriteLineAsync("{\\"x\\":0.5,\\"y\\":0.5}");   // 3. positions, a line of JSON each
-Console.WriteLine(await reader.ReadLineAsync());        //    and their echoes`,
+// Then positions, a line of JSON each, and their echoes.
+await writer.WriteLineAsync("""{"x":0.5,"y":0.5}""");
+Console.WriteLine(await reader.ReadLineAsync());`,
   },
   shell: {
     title: "Shell",
