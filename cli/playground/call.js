@@ -1,5 +1,5 @@
 // Calling one service: the payload, the deadline, and the answers in the order in which they were asked for.
-import { $, h } from "./dom.js";
+import { $, arrive, h } from "./dom.js";
 import { ExchangeCard } from "./exchange-card.js";
 import { asText, formatSize, hex, parsePayload } from "./format.js";
 
@@ -107,6 +107,7 @@ export function startCalls(client, config) {
     const card = new ExchangeCard({ name, bytes: read(), oneWay: oneWay.checked, changed: draw });
     cards.unshift(card);
     answers.prepend(card.element);
+    arrive(card.element);
     for (const old of cards.filter((each) => !each.inFlight).slice(KEPT_CARDS)) {
       old.element.remove();
       cards = cards.filter((each) => each !== old);

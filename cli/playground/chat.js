@@ -1,6 +1,6 @@
 // Peers: a room joined by a service's word, then client to client, without any service in between.
 import { AnswerError } from "./client/index.js";
-import { $, h } from "./dom.js";
+import { $, arrive, h } from "./dom.js";
 import { clockTime, formatMs } from "./format.js";
 import { oneLine } from "./exchange-card.js";
 
@@ -35,7 +35,7 @@ export function startChat(client, { tabs, account }) {
     lines.append(line);
     while (lines.children.length > KEPT_LINES) lines.firstElementChild.remove();
     if (atEnd) lines.scrollTop = lines.scrollHeight;
-    return line;
+    return arrive(line);
   };
   const note = (...content) => add(h("p", { class: "chat-note" }, ...content));
   const bubble = (who, mine, body, extra) =>

@@ -63,6 +63,20 @@ export function toast(content, tone = "plain") {
   setTimeout(() => item.remove(), 4000);
 }
 
+/**
+ * Lets something new slide in, once: an animation by style sheet would play again whenever its panel is shown.
+ *
+ * @template {HTMLElement} Element
+ * @param {Element} element
+ * @returns {Element}
+ */
+export function arrive(element) {
+  if (!matchMedia("(prefers-reduced-motion: reduce)").matches) {
+    element.animate([{ opacity: 0.3, translate: "0 -5px" }, { opacity: 1, translate: "0 0" }], { duration: 160, easing: "ease-out" });
+  }
+  return element;
+}
+
 /** Runs `draw` at most once per frame, in hidden pages too. */
 export function batched(draw) {
   let waiting = false;

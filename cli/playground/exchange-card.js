@@ -1,6 +1,6 @@
 // One exchange on the page, from the request to its end.
 import { CallError, CancelledError, TimeoutError } from "./client/index.js";
-import { copy, h, icon } from "./dom.js";
+import { arrive, copy, h, icon } from "./dom.js";
 import { asText, clockTime, formatMs, formatSize, hexDump, pretty, statusName } from "./format.js";
 
 /** More parts are counted, not shown. */
@@ -68,7 +68,7 @@ export class ExchangeCard {
       this.body.replaceChildren(h("ol", { class: "parts" }, partLine(this.#shown[0]), partLine(answer)));
     } else if (this.#shown.length > 2) {
       const list = this.body.firstElementChild;
-      list.append(partLine(answer));
+      list.append(arrive(partLine(answer)));
       list.scrollTop = list.scrollHeight;
     } else {
       this.body.replaceChildren(payloadView(answer.bytes));
