@@ -11,8 +11,8 @@ export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}"
 setup=tests/setup
 
 checks=(format lint alone dependencies types)
-tests=(rust system javascript autobahn)
-long=(properties system-again)
+tests=(rust system javascript browser autobahn fuzz)
+long=(properties fuzz-long system-again)
 packages=(bannou-crds bannou-operator bannou-gateway bannou-cli bannou-tests bannou-bench)
 
 step_format() { cargo fmt --all --check; }
@@ -64,12 +64,44 @@ step_system() {
   cargo test --quiet --locked -p bannou-tests
 }
 
-step_javascript() {
+command_and_node() {
   $setup/node.sh >/dev/null
+  cargo build --quiet --locked -p bannou-cli
+}
+
+# The client alone, then against the real `bannou dev`.
+step_javascript() {
+  command_and_node
   npm --prefix clients/javascript test --silent
+  npm --prefix tests/javascript test --silent
+}
+
+step_browser() {
+  command_and_node
+  CHROMIUM=$($setup/chromium.sh)
+  export CHROMIUM
+  npm --prefix tests/browser test --silent
 }
 
 step_autobahn() { tests/autobahn/run.sh; }
+
+# fuzz SECONDS: each target in turn. Stable Rust will do: `-s none` leaves the sanitizers out, which look for what only `unsafe`
+# code does. What a target finds stays in tests/fuzz/artifacts/, with the command that runs it again.
+fuzz() {
+  local target tools
+  tools=$($setup/rust.sh fuzz)
+  for file in tests/fuzz/targets/*.rs; do
+    target=$(basename "$file" .rs)
+    mkdir -p "build/fuzz/$target"
+    # The first folder takes what is found to be new, the second is what is committed.
+    PATH="$tools:$PATH" CARGO_TARGET_DIR="$CARGO_TARGET_DIR/fuzz" cargo fuzz run -s none --fuzz-dir tests/fuzz "$target" \
+      "build/fuzz/$target" "tests/fuzz/seeds/$target" -- -max_total_time="$1" -timeout=10 -rss_limit_mb=2048 -max_len=4096 \
+      -print_final_stats=1 -verbosity=0
+    echo "fuzz: $target held for $1 s"
+  done
+}
+step_fuzz() { fuzz "${FUZZ_SECONDS:-60}"; }
+step_fuzz-long() { fuzz "${FUZZ_SECONDS_LONG:-600}"; }
 
 step_bench() { tests/bench/run.sh; }
 
