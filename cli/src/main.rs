@@ -1,11 +1,9 @@
 //! The `bannou` command.
 
 mod commands;
-#[allow(dead_code, reason = "started by `dev`, which comes next")]
 mod demo;
-#[allow(dead_code, reason = "as above")]
+mod dev;
 mod lines;
-#[allow(dead_code, reason = "as above")]
 mod playground;
 
 use std::process::ExitCode;

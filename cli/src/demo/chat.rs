@@ -1,4 +1,7 @@
-//! `POST /join`: introduces everybody in a room to each other. The service never sees what they then say.
+//! `POST /join`: introduces the newcomer to everybody in the room, and so, one after another, all to each other. The service
+//! never sees what they then say.
+//!
+//! Of an introduction's two labels the first is what the caller calls the other, the second what the other calls the caller.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -63,8 +66,9 @@ fn join(rooms: &Mutex<Rooms>, headers: &HeaderMap, body: &[u8]) -> Response {
     let me = Member { client_id, label, joined: Instant::now() };
     let members = rooms.lock().join(&room, me);
     let mut answer = Json(json!({"room": room, "members": members.len()})).into_response();
-    for member in &members {
-        let value = format!("{}; label={}", member.client_id, member.label);
+    let (me, others) = members.split_last().expect("who joins is in the room");
+    for other in others {
+        let value = format!("{}; label={}; label={}", other.client_id, other.label, me.label);
         // A client id that is no header value came from no gateway.
         if let Ok(value) = HeaderValue::from_str(&value) {
             answer.headers_mut().append(INTRODUCE, value);

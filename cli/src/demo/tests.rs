@@ -126,11 +126,14 @@ async fn joining_introduces_everybody_in_the_room() {
     let first = join("aaaa1111-x", Some("ada"), r#"{"room":"lobby"}"#).await.unwrap();
     assert_eq!(first.status(), 200);
     assert_eq!(header(&first, "bannou-request-id"), "request-1");
+    assert!(first.headers().get("bannou-introduce").is_none(), "nobody is there yet");
     assert_eq!(first.json::<Value>().await.unwrap(), json!({"room": "lobby", "members": 1}));
 
     let second = join("bbbb2222-x", None, r#"{"room":"lobby"}"#).await.unwrap();
     let introduced: Vec<_> = second.headers().get_all("bannou-introduce").iter().map(|v| v.to_str().unwrap()).collect();
-    assert_eq!(introduced, ["aaaa1111-x; label=ada-aaaa11", "bbbb2222-x; label=guest-bbbb22"]);
+    assert_eq!(introduced, ["aaaa1111-x; label=ada-aaaa11; label=guest-bbbb22"]);
+    let third = join("cccc3333-x", Some("grace"), r#"{"room":"lobby"}"#).await.unwrap();
+    assert_eq!(third.headers().get_all("bannou-introduce").iter().count(), 2);
 
     let elsewhere = join("cccc", None, r#"{"room":"other"}"#).await.unwrap();
     assert_eq!(elsewhere.json::<Value>().await.unwrap()["members"], 1);

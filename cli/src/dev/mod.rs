@@ -1,0 +1,9 @@
+//! What `bannou dev` is made of: a folder that is followed, apps that stand in for Dapr's name resolution, words for people.
+
+pub mod apps;
+mod changes;
+pub mod follow;
+pub mod greeting;
+mod project;
+mod secrets;
+mod watch;
