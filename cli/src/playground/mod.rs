@@ -34,7 +34,7 @@ pub fn router(origins: OwnOrigins, game: Option<SocketAddr>) -> Router {
 }
 
 /// What the page cannot know by itself. `examples`: a payload to begin with, by endpoint; a string is sent as it is,
-/// anything else as JSON, `null` as nothing.
+/// anything else as JSON.
 fn config() -> Value {
     json!({
         "connect": "/connect",
@@ -42,7 +42,7 @@ fn config() -> Value {
         "accounts": ACCOUNTS.map(|(name, password)| json!({"name": name, "password": password})),
         "examples": {
             "account.create": {"name": "Ada Lovelace"},
-            "account.get": null,
+            "account.get": "",
             "auth.login": {"name": "ada", "password": "lovelace"},
             "chat.join": {"room": "lobby"},
             "echo.bytes": "Hello, Bannou!",
