@@ -1,12 +1,12 @@
 //! The codec alone as a relay between pairs of clients, for measurements: `relay_probe PORT`. Connection `n` (the last
-//! part of the path) relays to `n ^ 1`; handles are looked up in a table of 200, as with a session of that many services.
+//! part of the path) relays to `n ^ 1`.
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
-use bannou_gateway::ws::{self, Handler, Limits, Payload, Writer, handshake};
+use bannou_gateway::ws::{self, Handler, Limits, Outbox, Payload, Writer, handshake};
 use hashbrown::HashMap;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -17,7 +17,6 @@ use tokio::net::TcpListener;
 
 const PEER: u32 = 0xffff;
 const MAX: usize = 32_768;
-const SERVICES: u32 = 200;
 
 type Handle = [u8; 16];
 
@@ -56,18 +55,15 @@ fn handle(connection: u32, target: u32) -> Handle {
 
 struct Relay {
     routes: HashMap<Handle, Route, foldhash::fast::RandomState>,
-    touched: Vec<u32>,
+    outbox: Outbox<Session>,
 }
 
 impl Relay {
     fn new(connection: u32) -> Self {
         let peer = connection ^ 1;
-        let mut routes = HashMap::with_capacity_and_hasher(SERVICES as usize + 1, Default::default());
-        for service in 0..SERVICES {
-            routes.insert(handle(connection, service), Route { target: u32::MAX, rewrite: handle(peer, service) });
-        }
+        let mut routes = HashMap::default();
         routes.insert(handle(connection, PEER), Route { target: peer, rewrite: handle(peer, PEER) });
-        Relay { routes, touched: Vec::new() }
+        Relay { routes, outbox: Outbox::default() }
     }
 }
 
@@ -78,11 +74,8 @@ impl Handler for Relay {
         let Some(route) = self.routes.get(handle) else { return };
         let Some(target) = SESSIONS.get(route.target as usize).and_then(OnceLock::get) else { return };
         head[..16].copy_from_slice(&route.rewrite);
-        if target.writer.binary(&head, &message) == Err(ws::Refused::Full) {
+        if self.outbox.binary(target, &head, &message) == Err(ws::Refused::Full) {
             eprintln!("queue of {} full", route.target);
-        }
-        if !self.touched.contains(&route.target) {
-            self.touched.push(route.target);
         }
     }
 
@@ -141,11 +134,11 @@ async fn relay(number: u32, transport: ws::Transport, leftover: bytes::Bytes) {
         return;
     }
     let mut relay = Relay::new(number);
-    while reader.batch(&session, &mut relay).await.is_ok() {
-        while let Some(target) = relay.touched.pop() {
-            if let Some(target) = SESSIONS.get(target as usize).and_then(OnceLock::get) {
-                Writer::flush(target);
-            }
+    loop {
+        let batch = reader.batch(&session, &mut relay).await;
+        relay.outbox.flush();
+        if batch.is_err() {
+            break;
         }
     }
     reader.finish(&session, Duration::from_secs(1)).await;

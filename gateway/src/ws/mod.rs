@@ -3,11 +3,11 @@
 //! axum and hyper speak HTTP and the upgrade ([`handshake`]); from there on this codec owns the raw transport. One task
 //! reads ([`Reader`]); anybody may write ([`Writer`]). What one read brought is parsed in one go, each message is handed
 //! to a [`Handler`] while it still lies masked in the thread's scratch buffer, and is unmasked while it is copied into
-//! the out-buffer of its target. The caller flushes each target once, at the end of the batch: one `recv` and one `send`
-//! however many messages there were. A connection that is idle owns no buffer at all.
+//! the buffer of its target ([`Outbox`] for a batch, [`Writer`] otherwise). Each target is flushed once, at the end of the
+//! batch: one `recv` and one `send` however many messages there were. A connection that is idle owns no buffer at all.
 //!
 //! ```text
-//! recv → scratch (one per thread) → Decoder → Handler → Writer of the target (pooled buffer) → send
+//! recv → scratch (one per thread) → Decoder → Handler → Outbox → Writer of the target → send
 //!                                                          └ socket full: a drain task, until it is not
 //! ```
 
@@ -15,6 +15,7 @@ mod decode;
 mod frame;
 pub mod handshake;
 mod mask;
+mod outbox;
 mod payload;
 mod pool;
 mod read;
@@ -28,6 +29,7 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 
 pub use decode::{Decoder, MAX_EMPTY_FRAGMENTS, MessageLimits, Sink, Stop};
+pub use outbox::Outbox;
 pub use payload::Payload;
 pub use read::{Flow, Reader};
 pub use write::Writer;

@@ -21,7 +21,7 @@ use super::{HEADER, Limits, Payload, Refused, pool};
 
 /// A buffer of this size is written at once, so that a large batch for one target does not overflow its queue merely
 /// because the flush comes at the end.
-const EAGER: usize = 64 * 1024;
+pub(super) const EAGER: usize = 64 * 1024;
 
 const OPEN: u8 = 0;
 /// A close frame is queued; nothing may follow it.
@@ -222,6 +222,42 @@ impl Writer {
         }
     }
 
+    /// Appends whole frames, then [`Writer::flush`].
+    pub(super) fn send<O>(owner: &Arc<O>, mut frames: Vec<u8>)
+    where
+        O: AsRef<Writer> + Send + Sync + 'static,
+    {
+        let writer: &Writer = (**owner).as_ref();
+        let mut out = writer.out.lock();
+        writer.put_frames(&mut out, &mut frames);
+        let left = writer.write_out(out, true);
+        pool::put(frames);
+        if left == Left::Some {
+            tokio::spawn(drain(owner.clone()));
+        }
+    }
+
+    /// Appends whole frames and tries to write them, leaving `frames` empty.
+    pub(super) fn hand_over(&self, frames: &mut Vec<u8>) {
+        let mut out = self.out.lock();
+        self.put_frames(&mut out, frames);
+        self.write_out(out, false);
+    }
+
+    /// Whether a frame of `len` bytes may be staged behind `staged`; hands these over when that makes the room.
+    #[inline]
+    pub(super) fn admit(&self, staged: &mut Vec<u8>, len: usize) -> Result<(), Refused> {
+        if self.state.load(Ordering::Relaxed) != OPEN {
+            return Err(Refused::Closed);
+        }
+        let ahead = self.queued() + staged.len();
+        if ahead == 0 || ahead.saturating_add(len) <= self.queue_bytes.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.hand_over(staged);
+        if self.fits(len) { Ok(()) } else { Err(Refused::Full) }
+    }
+
     /// Bytes not yet with the kernel.
     #[inline]
     pub fn queued(&self) -> usize {
@@ -315,6 +351,19 @@ impl Writer {
             self.write_out(out, false);
         }
         Ok(())
+    }
+
+    /// Swaps when it can, copies when it must; nothing may follow a close frame.
+    fn put_frames(&self, out: &mut Out, frames: &mut Vec<u8>) {
+        if self.state.load(Ordering::Relaxed) == OPEN {
+            if out.buffer.is_empty() {
+                std::mem::swap(&mut out.buffer, frames);
+            } else {
+                out.buffer.extend_from_slice(frames);
+            }
+            self.count(out);
+        }
+        frames.clear();
     }
 
     #[inline]
