@@ -13,7 +13,7 @@ use crate::problem;
 use crate::rate::Rate;
 use crate::view::View;
 use crate::wire::{CANCELLED, FromClient, HEADER_LEN, Header, INBOUND, flag_names};
-use crate::ws::{Handler, Payload, Refused, Writer};
+use crate::ws::{Handler, Outbox, Payload, Refused};
 
 /// Malformed frames that a connection may send before it is closed.
 const MAX_MALFORMED: u32 = 16;
@@ -49,8 +49,8 @@ pub struct Frames {
     view: Arc<View>,
     generation: u32,
     last: Option<LastPeer>,
-    /// Sessions written to since the last flush.
-    dirty: Vec<Arc<Session>>,
+    /// What goes to others since the last flush.
+    outbox: Outbox<Session>,
     strikes: Option<Box<Strikes>>,
     stop: bool,
     /// The first frame must be `resume`.
@@ -75,7 +75,7 @@ impl Frames {
             view,
             generation: 0,
             last: None,
-            dirty: Vec::new(),
+            outbox: Outbox::default(),
             strikes: None,
             stop: false,
             awaiting_resume,
@@ -102,9 +102,7 @@ impl Frames {
 
     /// Sends what the batch left in the queues of others.
     pub fn flush(&mut self) {
-        for session in self.dirty.drain(..) {
-            Writer::flush(&session);
-        }
+        self.outbox.flush();
         if self.passed > 0 {
             self.session.shared.metrics.peer_frames.inc_by(std::mem::take(&mut self.passed));
         }
@@ -173,14 +171,9 @@ impl Frames {
     fn pass_to_peer(&mut self, header: Header, kind: FromClient, message: &Payload<'_>) {
         let Some(last) = &self.last else { return };
         let out = Header { handle: last.as_known_there, id: header.id ^ INBOUND }.to_bytes();
-        let result = last.session.writer.binary(&out, message);
+        let result = self.outbox.binary(&last.session, &out, message);
         match result {
-            Ok(()) => {
-                self.passed += 1;
-                if !self.dirty.last().is_some_and(|s| Arc::ptr_eq(s, &last.session)) {
-                    self.dirty.push(last.session.clone());
-                }
-            }
+            Ok(()) => self.passed += 1,
             Err(Refused::Full) => {
                 self.session.shared.metrics.peer_frames_dropped.inc();
                 self.fail(header, kind, 503, "the peer's queue is full", Some(100));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bannou_gateway::ws::{Ended, Limits, Refused, Writer};
+use bannou_gateway::ws::{Ended, Handler, Limits, Outbox, Payload, Refused, Writer};
 use futures_util::{SinkExt, StreamExt};
 use socket2::SockRef;
 use tokio_tungstenite::WebSocketStream;
@@ -171,4 +171,97 @@ async fn text_written_in_place_is_framed_right_whatever_the_hint() {
             assert_eq!(soon(client.next()).await.unwrap().unwrap(), Message::text(expected));
         }
     }
+}
+
+/// Relays every message to one target, or to all of them in turn.
+struct Relay {
+    targets: Vec<Arc<Session>>,
+    outbox: Outbox<Session>,
+    passed: usize,
+    refused: Vec<Refused>,
+}
+
+impl Handler for Relay {
+    fn binary(&mut self, message: Payload<'_>) {
+        let target = &self.targets[(self.passed + self.refused.len()) % self.targets.len()];
+        match self.outbox.binary(target, &HEADER, &message) {
+            Ok(()) => self.passed += 1,
+            Err(refused) => self.refused.push(refused),
+        }
+    }
+
+    fn text(&mut self, _message: &str) {}
+    fn too_large(&mut self, _head: &[u8], _len: u64) {}
+    fn pong(&mut self, _payload: &[u8]) {}
+}
+
+#[tokio::test]
+async fn an_outbox_keeps_targets_apart_and_in_order() {
+    // More targets than an outbox keeps apart, and one.
+    for count in [1, 3, 20] {
+        let (mut reader, session, mut client) = pair(LIMITS).await;
+        let mut targets = Vec::new();
+        let mut clients = Vec::new();
+        for _ in 0..count {
+            let (_, target, client) = pair(LIMITS).await;
+            targets.push(target);
+            clients.push(client);
+        }
+        const MESSAGES: usize = 600;
+        let sender = tokio::spawn(async move {
+            for i in 0..MESSAGES {
+                client.feed(Message::binary(noise(24 + i * 3, i as u32))).await.unwrap();
+            }
+            client.flush().await.unwrap();
+            client
+        });
+        let relaying = tokio::spawn(async move {
+            let mut relay = Relay { targets, outbox: Outbox::default(), passed: 0, refused: Vec::new() };
+            while relay.passed < MESSAGES {
+                reader.batch(&session, &mut relay).await.unwrap();
+                relay.outbox.flush();
+            }
+            assert!(relay.refused.is_empty());
+            relay
+        });
+        for i in 0..MESSAGES {
+            let received = soon(clients[i % count].next()).await.unwrap().unwrap().into_data();
+            assert_eq!(received[..24], HEADER);
+            assert!(received[24..] == noise(24 + i * 3, i as u32)[24..], "message {i} of {count} targets");
+        }
+        soon(relaying).await.unwrap();
+        soon(sender).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_outbox_refuses_what_a_full_or_closed_peer_cannot_take() {
+    let limits = Limits { queue_bytes: 100_000, ..LIMITS };
+    let (mut reader, session, mut client) = pair(LIMITS).await;
+    let (_full_reader, full, mut full_client) = pair(limits).await;
+    let filled = fill(&full);
+    let mut relay = Relay { targets: vec![full.clone()], outbox: Outbox::default(), passed: 0, refused: Vec::new() };
+    const MESSAGES: usize = 20;
+    for _ in 0..MESSAGES {
+        client.feed(Message::binary(noise(20_000, 5))).await.unwrap();
+    }
+    client.flush().await.unwrap();
+    while relay.passed + relay.refused.len() < MESSAGES {
+        soon(reader.batch(&session, &mut relay)).await.unwrap();
+        relay.outbox.flush();
+    }
+    assert!(full.writer.queued() <= 100_000, "{}", full.writer.queued());
+    assert!(!relay.refused.is_empty() && relay.refused.iter().all(|refused| *refused == Refused::Full));
+    // Everything that was accepted arrives.
+    for _ in 0..filled + relay.passed {
+        soon(full_client.next()).await.unwrap().unwrap();
+    }
+    soon(full.writer.drained()).await;
+    full.writer.close(1000, "");
+    client.send(Message::binary(noise(30, 5))).await.unwrap();
+    let refused = relay.refused.len();
+    while relay.refused.len() == refused {
+        soon(reader.batch(&session, &mut relay)).await.unwrap();
+    }
+    assert_eq!(relay.refused.last(), Some(&Refused::Closed));
 }

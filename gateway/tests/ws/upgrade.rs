@@ -20,14 +20,14 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use crate::support::{LIMITS, Session, client_frame, echo, noise, sockets, soon};
 
-type Ends = mpsc::UnboundedReceiver<(bool, Ended)>;
+type Ends = mpsc::Receiver<(bool, Ended)>;
 
 /// An HTTP server on `stream` whose upgraded connections echo; says whether each was TLS, and how it ended.
 fn serve<S>(stream: S) -> Ends
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (ends, receiver) = mpsc::unbounded_channel();
+    let (ends, receiver) = mpsc::channel(1);
     let service = service_fn(move |mut request: Request<Incoming>| {
         let ends = ends.clone();
         async move {
@@ -43,7 +43,7 @@ where
                 let (transport, leftover) = handshake::transport(upgraded.await.unwrap()).expect("a known transport");
                 let secured = matches!(transport, Transport::Tls(..));
                 let (reader, writer) = ws::start(transport, leftover, LIMITS);
-                let _ = ends.send((secured, echo(reader, Arc::new(Session { writer })).await));
+                let _ = ends.send((secured, echo(reader, Arc::new(Session { writer })).await)).await;
             });
             Ok::<Response<String>, _>(offer.response(chosen))
         }
@@ -86,7 +86,7 @@ where
 #[tokio::test]
 async fn plain() {
     let (server, client) = sockets().await;
-    talk(client, serve(server), false).await;
+    Box::pin(talk(client, serve(server), false)).await;
 }
 
 fn tls() -> (TlsAcceptor, TlsConnector) {
@@ -107,7 +107,7 @@ async fn over_tls() {
     let (server, client) = sockets().await;
     let name = ServerName::try_from("localhost").unwrap();
     let (server, client) = tokio::join!(acceptor.accept(server), connector.connect(name, client));
-    talk(client.unwrap(), serve(server.unwrap()), true).await;
+    Box::pin(talk(client.unwrap(), serve(server.unwrap()), true)).await;
 }
 
 /// A client that does not wait for the 101: its first frames come in the same packet, and hyper has read them.
