@@ -23,6 +23,9 @@ use super::{HEADER, Limits, Payload, Refused, pool};
 /// because the flush comes at the end.
 pub(super) const EAGER: usize = 64 * 1024;
 
+/// Buffers that one flush writes: others who append as fast as the peer reads must not keep it here for ever.
+const ROUNDS: u32 = 8;
+
 const OPEN: u8 = 0;
 /// A close frame is queued; nothing may follow it.
 const CLOSING: u8 = 1;
@@ -381,7 +384,7 @@ impl Writer {
     /// Writes until the buffer is empty or the socket takes no more. `to_drain` says that the caller will start a drain
     /// task when told that bytes are left.
     fn write_out<'a>(&'a self, mut out: MutexGuard<'a, Out>, to_drain: bool) -> Left {
-        loop {
+        for round in 1.. {
             if out.flying > 0 || self.state.load(Ordering::Relaxed) == DEAD {
                 return Left::Nothing;
             }
@@ -405,7 +408,7 @@ impl Writer {
             if self.queued.load(Ordering::Relaxed) == 0 {
                 return Left::Nothing;
             }
-            if blocked {
+            if blocked || round == ROUNDS {
                 if out.draining || !to_drain {
                     return Left::Nothing;
                 }
@@ -413,6 +416,7 @@ impl Writer {
                 return Left::Some;
             }
         }
+        Left::Nothing
     }
 
     /// One turn of the drain task.

@@ -212,3 +212,10 @@ async fn a_batch_can_be_dropped_at_any_time() {
     sender.await.unwrap();
     assert_eq!(recorder.events, messages.into_iter().map(Event::Binary).collect::<Vec<_>>());
 }
+
+/// An idle connection owns no buffer: what it costs here is this, beside tokio's socket.
+#[test]
+fn what_a_connection_owns_is_small() {
+    let owned = size_of::<ws::Reader>() + size_of::<ws::Writer>();
+    assert!(owned <= 416, "{owned} bytes");
+}

@@ -163,8 +163,14 @@ fn breach() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// At least a thousand cases; `PROPTEST_CASES` for more.
+fn config() -> ProptestConfig {
+    let config = ProptestConfig::default();
+    ProptestConfig { cases: config.cases.max(1000), ..config }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(config())]
 
     #[test]
     fn the_same_as_tungstenite(bytes in script(), cuts in vec(any::<usize>(), 0..6)) {
