@@ -41,7 +41,7 @@ async function player(t, options) {
 /** Two who are in one room of their own. */
 async function pair(t) {
   const [left, right] = await Promise.all([player(t), player(t)]);
-  const room = `room-${process.pid}-${Math.random()}`;
+  const room = `room-${process.pid}-${Math.random().toString(36).slice(2, 10)}`;
   const met = [left, right].map((each) => each.once("peers"));
   await left.call("chat.join", { room });
   await right.call("chat.join", { room });
