@@ -5,4 +5,6 @@
     reason = "a test that unwraps says by its panic what failed; Clippy sees only part of these as tests"
 )]
 
+mod gateway;
 mod quickstart;
+mod tokens;
