@@ -54,7 +54,7 @@ const watched = async (work) => {
 const described = (req, url, body) => {
   const headers = {};
   for (let i = 0; i < req.rawHeaders.length; i += 2) (headers[req.rawHeaders[i].toLowerCase()] ??= []).push(req.rawHeaders[i + 1]);
-  return { service: flags.name, method: req.method, path: url.pathname, query: url.search.slice(1), headers, body: body.toString("base64") };
+  return { service: flags.name, method: req.method, path: req.url.split("?")[0], query: url.search.slice(1), headers, body: body.toString("base64") };
 };
 
 /** What an endpoint is told: the JSON of the body, else the query string. */
@@ -137,7 +137,7 @@ const endpoints = {
 const server = createServer(async (req, res) => {
   const url = new URL(req.url, "http://plain");
   if (token !== undefined && req.headers["dapr-api-token"] !== token) return json(res, 401, { title: "the app API token is missing or wrong" });
-  const endpoint = endpoints[url.pathname];
+  const endpoint = endpoints[req.url.startsWith("/request/") ? "/request" : url.pathname];
   if (endpoint === undefined) return json(res, 404, { title: "no such path", path: url.pathname });
   const chunks = [];
   let size = 0;

@@ -74,6 +74,7 @@ async def echo(request: Request) -> Response:
 
 
 @app.api_route("/request", methods=["GET", "POST", "PUT", "DELETE"])
+@app.api_route("/request/{rest:path}", methods=["GET", "POST", "PUT", "DELETE"])
 async def described(request: Request) -> dict:
     headers: dict[str, list[str]] = {}
     for key, value in request.headers.raw:
@@ -82,7 +83,7 @@ async def described(request: Request) -> dict:
     return {
         "service": name,
         "method": request.method,
-        "path": request.url.path,
+        "path": request.scope["raw_path"].decode("latin-1"),
         "query": request.url.query,
         "headers": headers,
         "body": body,

@@ -66,7 +66,9 @@ pub(super) fn own_word(head: &Parts, body: &[u8]) -> Option<OwnWord> {
     if !code.starts_with("ERR_") {
         return None;
     }
-    let error = if message.contains("body too large") { CallError::RequestTooLarge } else { CallError::SidecarRefused };
+    // The sidecar's own limit of a body (4 MiB), met while it read ours.
+    let error =
+        if message.contains("stream too large") { CallError::RequestTooLarge } else { CallError::SidecarRefused };
     Some(OwnWord { error, said: format!("{code}: {message}") })
 }
 
@@ -123,6 +125,13 @@ mod tests {
         assert!(!may_be_its_own(&head(401, &[("content-length", "0")])));
         assert!(!may_be_its_own(&head(200, &[("content-length", "82")])));
         assert!(!may_be_its_own(&head(500, &[("content-length", "65537")])));
+    }
+
+    #[test]
+    fn a_body_over_the_sidecars_limit_is_the_clients_affair() {
+        let own = head(500, &[("content-type", "application/json"), ("content-length", "82")]);
+        let said = r#"{"errorCode":"ERR_DIRECT_INVOKE","message":"failed to invoke, id: a, err: stream too large"}"#;
+        assert_eq!(own_word(&own, said.as_bytes()).map(|w| w.error.status()), Some(413));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::client::Client;
 use super::dev::{Dev, copy_of_quickstart};
+use crate::support::client::Client;
 
 #[tokio::test]
 #[ignore = "until the folder's own reader names lines"]

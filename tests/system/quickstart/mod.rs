@@ -1,6 +1,5 @@
 //! `bannou dev examples/quickstart` as a person starts it, and every line of its table as a client sees it.
 
-mod client;
 mod dev;
 mod edits;
 mod services;

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use super::client::Client;
 use super::dev::{Dev, quickstart};
+use crate::support::client::Client;
 
 async fn dev() -> Dev {
     Dev::start(&quickstart(), &[]).await

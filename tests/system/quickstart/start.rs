@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-use super::client::Client;
 use super::dev::{Dev, Process, bannou, copy_of_quickstart, quickstart, repository};
+use crate::support::client::Client;
 
 /// Replaces the demo's account service by an example and checks that it is the one that answers.
 async fn own_account_service(command: &mut Command, made_by: &str) {

@@ -6,14 +6,15 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Message, http};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use super::dev::PATIENCE;
+use super::process::PATIENCE;
 
-const INBOUND: u64 = 1 << 63;
-const ERROR: u64 = 1 << 62;
-const MORE: u64 = 1 << 61;
+pub const INBOUND: u64 = 1 << 63;
+pub const ERROR: u64 = 1 << 62;
+pub const MORE: u64 = 1 << 61;
 
 pub type Handle = [u8; 16];
 
@@ -36,6 +37,8 @@ pub struct Answer {
 
 pub struct Client {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// The first message, whole.
+    pub discovery: Value,
     pub services: BTreeMap<String, Handle>,
     pub peers: BTreeMap<String, Handle>,
     /// Control messages that came and that no test has asked for yet.
@@ -64,16 +67,26 @@ impl Frame {
 impl Client {
     /// Connected, with the first discovery read.
     pub async fn connect(url: &str) -> Client {
-        let (socket, _) = timeout(PATIENCE, connect_async(url)).await.unwrap().unwrap();
+        Client::connect_with(url, &[]).await
+    }
+
+    /// The same with headers of the client's own.
+    pub async fn connect_with(url: &str, headers: &[(&'static str, &str)]) -> Client {
+        let mut request = url.into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse::<http::HeaderValue>().unwrap());
+        }
+        let (socket, _) = timeout(PATIENCE, connect_async(request)).await.unwrap().unwrap();
         let mut client = Client {
             socket,
+            discovery: Value::Null,
             services: BTreeMap::new(),
             peers: BTreeMap::new(),
             said: VecDeque::new(),
             frames: VecDeque::new(),
             number: 0,
         };
-        client.control("service_discovery").await;
+        client.discovery = client.control("service_discovery").await;
         client
     }
 
@@ -112,7 +125,12 @@ impl Client {
         self.send_frame(to.handle, to.id, payload).await;
     }
 
-    async fn send_frame(&mut self, handle: Handle, id: u64, payload: &[u8]) {
+    /// Takes a request back: the gateway confirms with 499.
+    pub async fn cancel(&mut self, handle: Handle, number: u64) {
+        self.send_frame(handle, ERROR | number, &499u16.to_be_bytes()).await;
+    }
+
+    pub async fn send_frame(&mut self, handle: Handle, id: u64, payload: &[u8]) {
         let frame = [&handle[..], &id.to_be_bytes(), payload].concat();
         self.socket.send(Message::binary(frame)).await.unwrap();
     }

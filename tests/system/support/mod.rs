@@ -1,0 +1,7 @@
+//! What the system tests are made of: processes, sidecars, services, a gateway, a client.
+
+pub mod catalog;
+pub mod client;
+pub mod daprd;
+pub mod gateway;
+pub mod process;
