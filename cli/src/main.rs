@@ -3,6 +3,7 @@
 mod commands;
 mod demo;
 mod dev;
+mod folder;
 mod lines;
 mod playground;
 

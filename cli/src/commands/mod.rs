@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod check;
+mod compile;
 mod dev;
+mod report;
 
 /// Bannou: one WebSocket per client, in front of your services.
 #[derive(Parser)]
@@ -17,11 +20,15 @@ pub struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Dev(dev::Args),
+    Compile(compile::Args),
+    Check(check::Args),
 }
 
 impl Cli {
     pub async fn run(self) -> ExitCode {
         let outcome = match self.command {
+            Command::Compile(args) => return compile::run(args),
+            Command::Check(args) => return check::run(args),
             Command::Dev(args) => dev::run(args).await.map_err(|e| e.to_string()),
         };
         match outcome {
