@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 mod check;
 mod compile;
 mod dev;
-mod report;
+pub mod report;
 
 /// Bannou: one WebSocket per client, in front of your services.
 #[derive(Parser)]

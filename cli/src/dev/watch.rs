@@ -9,12 +9,12 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
+use crate::folder::collect;
+
 /// Editors write in several steps; the content is read once they have been still for so long.
 const SETTLE: Duration = Duration::from_millis(40);
 /// How often to look without being told.
 const LOOK: Duration = Duration::from_secs(2);
-/// A file beyond this is no YAML that anybody wrote; its length counts instead of its bytes.
-const MAX_FILE: u64 = 4 << 20;
 
 /// Follows one folder and the folders in it.
 pub struct Watcher {
@@ -58,35 +58,15 @@ impl Watcher {
     }
 }
 
-/// Changes when a YAML file comes, goes or has other bytes; touching one is no change.
+/// Changes when a file that the folder's reader would read comes, goes or has other bytes; touching one is no change.
 fn fingerprint(folder: &Path) -> u64 {
     let mut hasher = DefaultHasher::new();
-    let mut files = Vec::new();
-    collect(folder, &mut files, 0);
-    files.sort();
-    for file in files {
-        file.hash(&mut hasher);
-        match std::fs::metadata(&file) {
-            Ok(meta) if meta.len() > MAX_FILE => meta.len().hash(&mut hasher),
-            // An unreadable file is a state of its own, too.
-            _ => std::fs::read(&file).ok().hash(&mut hasher),
-        }
+    match collect(folder) {
+        Ok(files) => files.hash(&mut hasher),
+        // What cannot be read is a state of its own, too.
+        Err(mistakes) => mistakes.iter().for_each(|m| m.to_string().hash(&mut hasher)),
     }
     hasher.finish()
-}
-
-fn collect(folder: &Path, files: &mut Vec<PathBuf>, depth: usize) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            if depth < 8 {
-                collect(&path, files, depth + 1);
-            }
-        } else if path.extension().is_some_and(|e| e == "yaml" || e == "yml") {
-            files.push(path);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -134,7 +114,7 @@ mod tests {
         let before = fingerprint(folder.path());
         std::fs::write(folder.path().join("a.yaml"), "a: 1").unwrap();
         std::fs::write(folder.path().join("notes.txt"), "x").unwrap();
-        std::fs::write(folder.path().join(".a.yaml.swp"), "x").unwrap();
+        std::fs::write(folder.path().join(".a.yaml"), "x").unwrap();
         assert_eq!(fingerprint(folder.path()), before);
         std::fs::rename(folder.path().join("a.yaml"), folder.path().join("b.yaml")).unwrap();
         assert_ne!(fingerprint(folder.path()), before);

@@ -8,6 +8,7 @@ mod objects;
 mod shape;
 mod yaml;
 
+pub use self::files::collect;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -16,6 +16,7 @@ use super::shape::{Wrong, did_you_mean, fit};
 use super::yaml::{Node, Tree};
 
 /// What a document is.
+#[allow(clippy::large_enum_variant, reason = "one at a time, moved into the world at once")]
 pub enum Document {
     Object(Object),
     Secret {

@@ -6,7 +6,6 @@ use super::dev::{Dev, copy_of_quickstart};
 use crate::support::client::Client;
 
 #[tokio::test]
-#[ignore = "until the folder's own reader names lines"]
 async fn an_edit_reaches_connected_clients_and_a_broken_file_changes_nothing() {
     let folder = copy_of_quickstart();
     let file = folder.path().join("echo.yaml");

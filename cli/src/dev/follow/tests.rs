@@ -44,7 +44,6 @@ async fn an_edit_becomes_a_new_catalog() {
 }
 
 #[tokio::test]
-#[ignore = "until the folder's own reader names lines"]
 async fn a_broken_file_is_named_with_line_and_field_and_the_last_good_catalog_goes_on() {
     let (folder, mut follower) = follow();
     let catalogs = follower.catalogs();
