@@ -132,7 +132,7 @@ async fn connect(
     tokio::spawn(async move {
         // Hyper hands the connection over when its answer is written.
         match tokio::time::timeout(UPGRADE_WITHIN, pending).await {
-            Ok(Ok(upgraded)) => serve(door, upgraded, address, principal, hello, token).await,
+            Ok(Ok(upgraded)) => serve(&door, upgraded, address, principal, hello, token),
             Ok(Err(error)) => tracing::debug!(%address, %error, "the upgrade was not finished"),
             Err(_) => tracing::debug!(%address, "the upgrade was not finished in time"),
         }
@@ -187,15 +187,16 @@ async fn admit(door: &Door, headers: &HeaderMap, address: IpAddr) -> Result<Admi
     }
 }
 
-async fn serve(
-    door: Arc<Door>,
+/// Starts the session in a task of its own, so that nothing of the upgrade is kept as long as the client is idle.
+fn serve(
+    door: &Door,
     upgraded: hyper::upgrade::Upgraded,
     address: IpAddr,
     principal: Option<Principal>,
     hello: Hello,
     token: Option<Box<str>>,
 ) {
-    let shared = door.shared.clone();
+    let shared = &door.shared;
     let Ok((transport, leftover)) = handshake::transport(upgraded) else {
         return tracing::error!("an upgraded connection of a kind that the gateway does not serve");
     };
@@ -208,7 +209,11 @@ async fn serve(
     shared.metrics.connects.inc();
     shared.metrics.connections.inc();
     let started = shared.now_ms();
-    let code = run(session.clone(), reader, hello).await;
+    tokio::spawn(run(session, reader, hello, move |session, code| ended(session, address, code, started)));
+}
+
+fn ended(session: &Session, address: IpAddr, code: u16, started: u64) {
+    let shared = &session.shared;
     shared.metrics.connections.dec();
     shared.metrics.closes.get_or_create(&Close { code }).inc();
     tracing::info!(

@@ -11,7 +11,7 @@ use super::frames::Frames;
 use super::timers::Due;
 use super::{Close, Session, rights};
 use crate::control::{self, Reconnect, to_json};
-use crate::table::Table;
+use crate::table::{Seat, Table};
 use crate::ws::{Ended, Reader};
 
 /// How long a close handshake may take.
@@ -32,9 +32,28 @@ pub enum Hello {
     Refuse,
 }
 
-/// Runs a session from upgrade to close; gives the WebSocket close code that ended it, 1006 where there was none.
-pub async fn run(session: Arc<Session>, mut reader: Reader, hello: Hello) -> u16 {
-    let seat = Table::enter(&session);
+/// Runs a session from upgrade to close; `ended` is given the WebSocket close code that ended it, 1006 where there was none.
+///
+/// An idle connection is made of this future: what is used in place counts once and what is rare is boxed.
+#[expect(clippy::manual_async_fn, reason = "an async fn would hold its reader twice: once as argument, once as local")]
+pub fn run(
+    session: Arc<Session>,
+    mut reader: Reader,
+    hello: Hello,
+    ended: impl FnOnce(&Session, u16) + Send,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        let seat = begin(&session, hello);
+        let why = serve(&session, &mut reader).await;
+        let code = session.close_code(why);
+        drop(seat);
+        Box::pin(reader.finish(&session, FAREWELL)).await;
+        ended(&session, code);
+    }
+}
+
+fn begin(session: &Arc<Session>, hello: Hello) -> Seat {
+    let seat = Table::enter(session);
     // The catalog may have changed between choosing the view and entering the table.
     session.catalog_changed();
     match hello {
@@ -45,11 +64,7 @@ pub async fn run(session: Arc<Session>, mut reader: Reader, hello: Hello) -> u16
         }
     }
     session.count_own_subject();
-    let ended = serve(&session, &mut reader).await;
-    let code = session.close_code(ended);
-    drop(seat);
-    reader.finish(&session, FAREWELL).await;
-    code
+    seat
 }
 
 async fn serve(session: &Arc<Session>, reader: &mut Reader) -> Ended {
@@ -126,7 +141,7 @@ impl Session {
     /// A client that does not read what it is sent is not read from either.
     async fn wait_for_room(&self, queue: usize) {
         if self.writer.queued() > queue {
-            self.writer.room(0).await;
+            Box::pin(self.writer.room(0)).await;
         }
     }
 

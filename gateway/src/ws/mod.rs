@@ -139,5 +139,7 @@ pub fn start(transport: Transport, leftover: Bytes, limits: Limits) -> (Reader, 
     };
     let secured = tls.is_some();
     let (read_half, write_half) = stream.into_split();
+    // A copy, even of nothing: what hyper hands over keeps its whole read buffer alive (8 KiB).
+    let leftover = if leftover.is_empty() { Bytes::new() } else { Bytes::copy_from_slice(&leftover) };
     (Reader::new(read_half, leftover, secured, &limits), Writer::new(write_half, tls, &limits))
 }

@@ -121,6 +121,27 @@ pub fn introduce(a: &mut Client, b: &mut Client) -> Result<(Handle, Handle)> {
     }
 }
 
+/// A WebSocket ping and its pong, on an idle connection: whatever the gateway still had to do for it is done then. (A control
+/// message would leave something behind: the gateway counts those of each connection.)
+///
+/// # Errors
+/// Closed, another answer, or none for 10 s.
+pub fn ping(stream: &mut TcpStream) -> Result<()> {
+    stream.write_all(&frames::from_client(frames::PING, b"idle"))?;
+    let mut inbox = Vec::new();
+    loop {
+        read_more(stream, &mut inbox)?;
+        if let Some((opcode, range)) = frames::first(&inbox)? {
+            return match (opcode, &inbox[range]) {
+                (frames::PONG, b"idle") => Ok(()),
+                (opcode, other) => {
+                    Err(format!("a ping was answered by {opcode} {}", String::from_utf8_lossy(other)).into())
+                }
+            };
+        }
+    }
+}
+
 /// # Errors
 /// It is not a `service_discovery`.
 pub fn discovery(opcode: u8, payload: &[u8]) -> Result<Discovery> {

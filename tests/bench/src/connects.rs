@@ -47,7 +47,7 @@ fn measure_one(options: &Options, fixture: &Fixture, login: Login) -> Result<Out
     eprintln!("connect {} times ({login:?})", options.connections);
     let tokens: Vec<Option<String>> =
         (0..WARM + options.connections).map(|n| fixture.token(login, n)).collect::<Result<_>>()?;
-    let mut gateway = fixture.gateway(&options.gateway, options.workers)?;
+    let mut gateway = fixture.gateway(options)?;
     let (warm, counted) = tokens.split_at(WARM);
     let mut crowd = Crowd::default();
     crowd.join(gateway.address, warm)?;
@@ -71,6 +71,7 @@ fn measure_one(options: &Options, fixture: &Fixture, login: Login) -> Result<Out
 }
 
 /// The figure once it holds still: twice the same, a quarter of a second apart.
+#[expect(clippy::disallowed_methods, reason = "another process has no event for this")]
 fn settled(memory: impl Fn() -> Result<Memory>) -> Result<Memory> {
     let mut last = memory()?;
     for _ in 0..40 {

@@ -16,6 +16,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 
+use crate::options::Options;
 use crate::process::Server;
 use crate::{Result, backend};
 
@@ -59,16 +60,25 @@ impl Fixture {
     ///
     /// # Errors
     /// As [`Server::start`].
-    pub(crate) fn gateway(&self, binary: &Path, workers: usize) -> Result<Server> {
+    pub(crate) fn gateway(&self, options: &Options) -> Result<Server> {
+        let (binary, workers) = (&options.gateway, options.workers);
+        std::fs::create_dir_all(&options.out)?;
+        let log = std::fs::File::create(options.out.join("gateway.log"))?;
+
         let (address, admin): (SocketAddr, SocketAddr) = ("127.0.0.1:9002".parse()?, "127.0.0.1:9082".parse()?);
         let mut command = Command::new(binary);
         command
             .arg("--catalog")
             .arg(self.folder.path().join("catalog.json"))
-            .args(["--listen", &address.to_string(), "--admin-listen", &admin.to_string()])
+            .arg("--secrets-dir")
+            .arg(self.folder.path())
+            .args(["--bind", &address.ip().to_string(), "--port", &address.port().to_string()])
+            .args(["--admin-bind", &admin.ip().to_string(), "--admin-port", &admin.port().to_string()])
             .args(["--worker-threads", &workers.to_string()])
             .args(["--override", &format!("bench=http://{}", backend::ADDRESS)])
-            .env("RUST_LOG", "warn");
+            // Everything as it is by default, so the log too.
+            .stdout(log.try_clone()?)
+            .stderr(log);
         Server::start("bannou-gateway", &mut command, address, address)
     }
 

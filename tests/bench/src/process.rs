@@ -28,6 +28,7 @@ impl Server {
     ///
     /// # Errors
     /// It cannot be started, ended at once, or did not listen within 20 s.
+    #[expect(clippy::disallowed_methods, reason = "a process that begins to listen is no event for others")]
     pub fn start(name: &'static str, command: &mut Command, address: SocketAddr, ready: SocketAddr) -> Result<Server> {
         let child = command
             .stdin(Stdio::null())

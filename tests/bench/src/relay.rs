@@ -56,7 +56,7 @@ pub struct Figures {
 pub fn measure(options: &Options, fixture: &Fixture) -> Result<Vec<Outcome>> {
     let mut servers = vec![
         process::own("plain TCP copy", "copy", "127.0.0.1:9001".parse()?, options.workers)?,
-        fixture.gateway(&options.gateway, options.workers)?,
+        fixture.gateway(options)?,
     ];
     if options.peers {
         servers.push(process::own("tokio-tungstenite", "tungstenite", "127.0.0.1:9003".parse()?, options.workers)?);

@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
@@ -59,7 +60,7 @@ async fn session(stream: TcpStream, clients: Clients, peers: Peers) -> Result<()
     let socket = tokio_tungstenite::accept_hdr_async(stream, echo_protocol).await?;
     let (mut sink, mut source) = socket.split();
     let (sender, mut queue) = mpsc::channel::<Message>(QUEUE);
-    clients.lock().map_err(|_| "poisoned")?.insert(own, sender.clone());
+    clients.lock().insert(own, sender.clone());
     tokio::spawn(async move {
         while let Some(first) = queue.recv().await {
             let mut next = Some(first);
@@ -91,9 +92,7 @@ async fn session(stream: TcpStream, clients: Clients, peers: Peers) -> Result<()
             } else {
                 let peer = match known.entry(handle) {
                     Entry::Occupied(peer) => peer.into_mut(),
-                    Entry::Vacant(new) => {
-                        new.insert(peers.lock().map_err(|_| "poisoned")?.get(&handle).cloned().ok_or("unknown handle")?)
-                    }
+                    Entry::Vacant(new) => new.insert(peers.lock().get(&handle).cloned().ok_or("unknown handle")?),
                 };
                 let mut frame = payload.to_vec();
                 frame[..16].copy_from_slice(peer.by.as_bytes());
@@ -109,10 +108,10 @@ async fn session(stream: TcpStream, clients: Clients, peers: Peers) -> Result<()
 async fn introduce((own, sender): (Uuid, &Sender), payload: &[u8], clients: &Clients, peers: &Peers) -> Result<()> {
     let body: serde_json::Value = serde_json::from_slice(&payload[24..])?;
     let other: Uuid = serde_json::from_value(body["with"].clone())?;
-    let other_sender = clients.lock().map_err(|_| "poisoned")?.get(&other).cloned().ok_or("unknown client")?;
+    let other_sender = clients.lock().get(&other).cloned().ok_or("unknown client")?;
     let (to_other, to_own) = (Uuid::new_v4(), Uuid::new_v4());
     {
-        let mut peers = peers.lock().map_err(|_| "poisoned")?;
+        let mut peers = peers.lock();
         peers.insert(to_other, Peer { to: other_sender.clone(), by: to_own });
         peers.insert(to_own, Peer { to: sender.clone(), by: to_other });
     }
