@@ -54,6 +54,11 @@ impl Claims {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
     /// The text of a kept string, number or boolean: what stands for `{claims.…}` in a path, not encoded.
     pub fn text(&self, path: &[String]) -> Option<&str> {
         match self.lookup(path) {

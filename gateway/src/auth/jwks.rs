@@ -1,6 +1,7 @@
 //! Keys behind URLs: fetched, refreshed in the background, asked for when a token names one that is not here.
 
 mod fetch;
+mod metrics;
 mod schedule;
 
 use std::collections::BTreeMap;

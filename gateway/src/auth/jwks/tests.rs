@@ -370,3 +370,26 @@ async fn nothing_of_a_client_reaches_the_server() {
     assert!(headers["user-agent"].to_str().unwrap().starts_with("bannou-gateway/"));
     assert!(headers.keys().all(|n| ["accept", "host", "user-agent"].contains(&n.as_str())), "{headers:?}");
 }
+
+#[tokio::test]
+async fn it_says_how_it_does() {
+    let key = es();
+    let server =
+        Server::with([Answer::Jwks(jwks([("1", &key)])), Answer::Text(StatusCode::BAD_GATEWAY, String::new())]).await;
+    let client = Client::of(&server);
+    assert_eq!(reason(client.verify(&by(&key, "1"), 0).await), "accepted");
+    assert_eq!(reason(client.verify(&by(&key, "2"), 0).await), "unknown_key");
+    let mut registry = prometheus_client::registry::Registry::default();
+    registry.register_collector(Box::new(client.cache.clone()));
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    let url = format!("http://{}/jwks", server.address);
+    for line in [
+        format!("jwks_keys{{url=\"{url}\"}} 1"),
+        format!("jwks_fetches_total{{url=\"{url}\"}} 2"),
+        format!("jwks_fetch_failures_total{{url=\"{url}\"}} 1"),
+        format!("jwks_last_success_timestamp_seconds{{url=\"{url}\"}} 1"),
+    ] {
+        assert!(text.contains(&line), "{line} is not in:\n{text}");
+    }
+}

@@ -96,6 +96,7 @@ fn an_audience_claim_stands_in_for_aud() {
         let principal = hs.verify(&with(json!("game"))).unwrap();
         let kept = principal.claims.text(&["client_id".to_owned()]);
         assert_eq!(kept, if paths.is_empty() { None } else { Some("game") }, "kept only when a rule reads it");
+        assert_eq!(principal.claims.len(), paths.len());
     }
 }
 
