@@ -6,7 +6,6 @@
 )]
 
 mod dapr;
-mod gateway;
 mod quickstart;
 #[expect(dead_code, reason = "a kit: what one test does not use, the next one does")]
 mod support;

@@ -6,21 +6,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use bannou_crds::{Catalog, Kind, Target};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::gateway::Gateway;
 use mint::Mint;
+
+use crate::support::gateway::Gateway;
 
 type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
 /// A fleet that trusts the tests as a proxy, with one service for everybody and one for players.
-fn catalog(issuers: Value) -> Value {
+fn catalog(issuers: Value) -> Catalog {
     let tier = |name: &str, principal: &str| json!({"name": name, "includes": [], "admission": {"principal": principal}, "limits": {}, "peers": "Disabled"});
-    json!({
+    let catalog = json!({
         "format": 1,
         "fleet": {
             "namespace": "test", "name": "default", "issuers": issuers, "origins": [],
@@ -29,11 +31,12 @@ fn catalog(issuers: Value) -> Value {
         },
         "tiers": [tier("anonymous", "Anonymous"), tier("player", "Authenticated")],
         "services": [service("lobby", "anonymous"), service("match", "player")],
-    })
+    });
+    serde_json::from_value(catalog).expect("a catalog")
 }
 
 fn service(name: &str, tier: &str) -> Value {
-    let target = bannou_crds::Target::of(bannou_crds::Kind::Endpoint, format!("{name}.go").as_bytes());
+    let target = Target::of(Kind::Endpoint, format!("{name}.go").as_bytes());
     json!({
         "name": name, "namespace": "test", "backend": {"service": {"name": name, "port": 80}}, "max_in_flight": 10,
         "endpoints": [{
@@ -46,7 +49,15 @@ fn service(name: &str, tier: &str) -> Value {
 }
 
 async fn start(mint: &Mint) -> Gateway {
-    Gateway::start(&catalog(mint.issuers()), &[("hmac-secret", &mint.secret), ("plain-secret", &mint.plain)]).await
+    // Read when the gateway starts, and not again here.
+    let secrets = tempfile::tempdir().expect("a folder");
+    for (name, secret) in [("hmac-secret", &mint.secret), ("plain-secret", &mint.plain)] {
+        std::fs::write(secrets.path().join(name), secret).expect("a file");
+    }
+    Gateway::start(&catalog(mint.issuers()), |command| {
+        command.arg("--secrets-dir").arg(secrets.path());
+    })
+    .await
 }
 
 /// Failures count per address, so each attempt comes from one of its own.
@@ -57,7 +68,7 @@ fn another_address() -> String {
 
 /// Connects with these headers from the address; an `Err` is the status and the body.
 async fn connect(gateway: &Gateway, address: &str, headers: &[(&'static str, &str)]) -> Result<Socket, (u16, String)> {
-    let mut request = gateway.url().into_client_request().expect("a URL");
+    let mut request = gateway.url.as_str().into_client_request().expect("a URL");
     for (name, value) in headers.iter().chain(&[("x-forwarded-for", address)]) {
         request.headers_mut().insert(*name, value.parse().expect("a header's value"));
     }
@@ -234,7 +245,7 @@ async fn keys_behind_a_url_are_fetched_and_rotate() {
         "name": "main", "issuer": "https://main.test/", "audiences": ["game"], "algorithms": ["ES256"],
         "keys": {"jwks_uri": url},
     }]);
-    let gateway = Gateway::start(&catalog(issuers), &[]).await;
+    let gateway = Gateway::start(&catalog(issuers), |_| {}).await;
     let with = async |kid: &str| {
         let value = format!("Bearer {}", mint.good(kid));
         let connected = connect(&gateway, &another_address(), &[("authorization", &value)]).await;
