@@ -39,7 +39,7 @@ pub fn fit(node: &Node, schema: &Value, field: &str, wrongs: &mut Vec<Wrong>) ->
         (_, _) if secret => say(format!("must be {}", a(expected))),
         ("array", Tree::Text(text)) => say(format!("must be a list, not {text:?}; write [{text}]")),
         ("string", Tree::Number(number)) => say(format!("must be a text, not the number {number}; write \"{number}\"")),
-        ("string", Tree::Bool(value)) => say(format!("must be a text, not {value}; write \"{value}\"")),
+        ("string", Tree::Bool(value)) => say(format!("must be a text; as it stands it means {value}, so put it in quotes")),
         (_, tree) => say(format!("must be {}, not {}", a(expected), name(tree))),
     }
     let value = plain(node);

@@ -250,7 +250,7 @@ fn check_inline(p: &mut Problems, at: &str, key: &InlineKey) {
         }
         (None, Some(jwk)) => match jwk.get("kty").and_then(|k| k.as_str()) {
             Some("oct") => {
-                p.add(&format!("{at}.jwk"), "is a symmetric key, which must not stand in a resource: use `secretRef`")
+                p.add(&format!("{at}.jwk"), "is a symmetric key, which must not stand in a resource: use `secretRef`");
             }
             Some("RSA" | "EC" | "OKP") if jwk.get("d").is_some() => {
                 p.add(
