@@ -10,3 +10,4 @@ mod quickstart;
 #[expect(dead_code, reason = "a kit: what one test does not use, the next one does")]
 mod support;
 mod tokens;
+mod wire;

@@ -332,6 +332,10 @@ impl Handler for Frames {
         self.pong = true;
     }
 
+    fn violated(&mut self, code: u16, reason: &'static str) {
+        self.session.say(&control::closing(code, reason, Reconnect::No, 0));
+    }
+
     fn should_stop(&self) -> bool {
         self.stop
     }

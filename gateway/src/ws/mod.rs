@@ -69,6 +69,10 @@ pub trait Handler {
     fn too_large(&mut self, head: &[u8], len: u64);
     /// The answer to a ping (pings themselves are answered by the codec).
     fn pong(&mut self, payload: &[u8]);
+    /// The peer broke the protocol. What is written now goes out before the close frame with this code.
+    fn violated(&mut self, code: u16, reason: &'static str) {
+        let _ = (code, reason);
+    }
     /// Once true, no further data message is handed over; control frames still count, so that a close handshake can end.
     fn should_stop(&self) -> bool {
         false

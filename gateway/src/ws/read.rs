@@ -94,6 +94,9 @@ impl Reader {
             Poll::Ready(result) => result,
         };
         if let Err(ended) = result {
+            if let Ended::Protocol { code, reason } = ended {
+                handler.violated(code, reason);
+            }
             self.end(writer, ended);
         }
         Writer::flush(owner);

@@ -68,8 +68,13 @@ impl Gateway {
 
     /// Writes another catalog where the gateway reads it; it notices by itself.
     pub fn follow(&self, catalog: &Catalog) {
+        self.follow_text(&serde_json::to_string(catalog).unwrap());
+    }
+
+    /// The same with a text that need not be a catalog.
+    pub fn follow_text(&self, text: &str) {
         let (new, file) = (self.folder.path().join("new"), self.folder.path().join("catalog.json"));
-        std::fs::write(&new, serde_json::to_vec(catalog).unwrap()).unwrap();
+        std::fs::write(&new, text).unwrap();
         std::fs::rename(new, file).unwrap();
     }
 
