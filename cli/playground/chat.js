@@ -38,9 +38,10 @@ export function startChat(client, { tabs, account }) {
     return arrive(line);
   };
   const note = (...content) => add(h("p", { class: "chat-note" }, ...content));
-  const bubble = (who, mine, body, extra) =>
-    add(h("div", { class: `bubble${mine ? " mine" : ""}` },
-      h("div", { class: "bubble-head" }, mine ? null : avatar(who), h("strong", { text: who }), h("span", { class: "muted mono", text: clockTime(Date.now()).slice(0, 8) })),
+  /** @param {string} head @param {string | undefined} label  of the peer who speaks, none for this side */
+  const bubble = (head, label, body, extra) =>
+    add(h("div", { class: `bubble${label === undefined ? " mine" : ""}` },
+      h("div", { class: "bubble-head" }, label === undefined ? null : avatar(label), h("strong", { text: head }), h("span", { class: "muted mono", text: clockTime(Date.now()).slice(0, 8) })),
       h("div", { class: "bubble-text", text: body }), extra));
   const noticed = () => {
     if (tabs.current() === "chat" && !document.hidden) return;
@@ -89,7 +90,7 @@ export function startChat(client, { tabs, account }) {
     const words = text.value.trim();
     if (!words || say.disabled) return;
     for (const peer of chosen()) peer.send(words);
-    bubble(target ? `you to ${target}` : "you", true, words);
+    bubble(target ? `you to ${target}` : "you", undefined, words);
     text.value = "";
   });
 
@@ -103,7 +104,7 @@ export function startChat(client, { tabs, account }) {
     const abort = new AbortController();
     const withdraw = h("button", { type: "button", class: "quiet small", text: "Withdraw", onclick: () => abort.abort("withdrawn") });
     const outcome = h("div", { class: "outcome", "aria-live": "polite" }, h("span", { class: "status flying", text: "waiting" }), withdraw);
-    bubble(`you ask ${peer.label}`, true, words, outcome);
+    bubble(`you ask ${peer.label}`, undefined, words, outcome);
     try {
       const answer = await peer.request(words, { timeout: ASK_MS, signal: abort.signal });
       outcome.replaceChildren(h("span", { class: "status good", text: "answered" }), h("span", { class: "answer-text", text: oneLine(answer.bytes) }), h("span", { class: "muted mono", text: formatMs(answer.latencyMs) }));
@@ -128,12 +129,12 @@ export function startChat(client, { tabs, account }) {
       finish(`you answered: ${reply.value}`, () => resolve(reply.value));
     });
     request.signal.addEventListener("abort", () => finish("withdrawn by the asker", () => reject(request.signal.reason)), { once: true });
-    bubble(`${request.peer.label} asks`, false, oneLine(request.bytes), form);
+    bubble(`${request.peer.label} asks`, request.peer.label, oneLine(request.bytes), form);
     noticed();
   }));
 
   client.on("message", ({ peer, bytes }) => {
-    bubble(peer.label, false, oneLine(bytes, 2000));
+    bubble(peer.label, peer.label, oneLine(bytes, 2000));
     noticed();
   });
   client.on("peers", ({ added, removed }) => {

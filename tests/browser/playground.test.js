@@ -24,7 +24,7 @@ before(async () => {
   profile = mkdtempSync(join(tmpdir(), "bannou-chromium-"));
   gateway = await startGateway();
   context = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    executablePath: process.env.CHROMIUM ?? process.env.BANNOU_CHROMIUM ?? "/usr/bin/chromium",
     args: FLAGS.split(" "),
     viewport: { width: 1440, height: 900 },
     colorScheme: "light",
