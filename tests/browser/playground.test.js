@@ -184,6 +184,8 @@ test("two tabs are two peers: they talk, ask, answer and part", async (t) => {
   await shot(left, "4-peers");
   if (process.env.BANNOU_DOCS_IMAGES) {
     mkdirSync(join(root, "docs", "images"), { recursive: true });
+    await left.waitForFunction(() => document.querySelectorAll(".toast").length === 0);
+    await shot(left, "4-peers");
     copyFileSync(join(shots, "4-peers.png"), join(root, "docs", "images", "playground.png"));
   }
 

@@ -1,5 +1,6 @@
 // The client against the real gateway and the quickstart's services. Everything waits for frames and events, nothing for a clock.
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { after, before, test } from "node:test";
 import { WebSocket } from "ws";
 import {
@@ -41,7 +42,7 @@ async function player(t, options) {
 /** Two who are in one room of their own. */
 async function pair(t) {
   const [left, right] = await Promise.all([player(t), player(t)]);
-  const room = `room-${process.pid}-${Math.random().toString(36).slice(2, 10)}`;
+  const room = `room-${randomUUID().slice(0, 13)}`;
   const met = [left, right].map((each) => each.once("peers"));
   await left.call("chat.join", { room });
   await right.call("chat.join", { room });
@@ -240,6 +241,14 @@ test("peers ask and answer, with equal numbers both ways, and refuse", async (t)
   assert.equal(toRight.text(), "right heard a");
   assert.equal(toLeft.text(), "left heard b");
   await assert.rejects(peerOfLeft.request("no?"), (error) => error.status === 409 && error.text() === "no");
+});
+
+test("three of one name in a room are two peers to each", async (t) => {
+  const players = await Promise.all([player(t), player(t), player(t)]);
+  const room = `room-${randomUUID().slice(0, 13)}`;
+  const met = players.map((each) => each.once("peers", { accept: () => each.peers.size === 2 }));
+  for (const each of players) await each.call("chat.join", { room });
+  await Promise.all(met);
 });
 
 test("peers answer in parts and honour cancels", async (t) => {

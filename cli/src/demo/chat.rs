@@ -89,7 +89,9 @@ fn label(subject: Option<&str>, client_id: &str) -> String {
         text.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(most).collect()
     };
     let name = subject.map(|s| plain(s, 24)).filter(|n| !n.is_empty()).unwrap_or_else(|| "guest".into());
-    format!("{name}-{}", plain(client_id, 6))
+    // What comes before the first dot is the gateway's, the same for all who are on it.
+    let own = client_id.split_once('.').map_or(client_id, |(_, own)| own);
+    format!("{name}-{}", plain(own, 6))
 }
 
 impl Rooms {
@@ -159,7 +161,7 @@ mod tests {
     #[test]
     fn labels_are_plain_and_tell_two_tabs_apart() {
         assert_eq!(label(Some("ada"), "1f3c9a77-00"), "ada-1f3c9a");
-        assert_ne!(label(Some("ada"), "aaaaaa"), label(Some("ada"), "bbbbbb"));
+        assert_ne!(label(Some("ada"), "5107.aaaaaa-00.1"), label(Some("ada"), "5107.bbbbbb-00.1"), "on one gateway");
         assert_eq!(label(Some("x; label=y\r\n"), "c"), "xlabely-c");
         assert_eq!(label(Some("日本"), "c"), "guest-c");
         assert_eq!(label(None, "c"), "guest-c");
