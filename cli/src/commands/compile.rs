@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bannou_crds::Catalog;
-use bannou_crds::catalog::Keys;
 use bannou_operator::catalog::{compile, unattached};
+use bannou_operator::index::Key;
 
 use super::report;
 use crate::folder::{self, Folder};
@@ -19,8 +19,8 @@ Exit codes:
   2  nothing is written: the folder has mistakes, or its Fleet is not accepted
 
 Keys that issuers take from Secrets (`keys.secretRef`) never stand in the catalog, which names files instead: \
-<secret>/<key>, relative to the catalog's folder. With -o, Secrets of FOLDER are written there; with --secrets-dir, \
-the gateway looks for them in that folder and nothing is written.";
+<secret>/<key>, below the catalog's folder or what the gateway gets as its own --secrets-dir. Secrets of FOLDER are \
+written there; others must be there already.";
 
 /// Write the catalog that `bannou-gateway --catalog FILE` follows.
 ///
@@ -37,7 +37,7 @@ pub struct Args {
     /// The Fleet to compile, where the folder has several.
     #[arg(long, value_name = "NAMESPACE/NAME")]
     fleet: Option<String>,
-    /// Where the gateway will find its key files, as <DIR>/<secret>/<key>.
+    /// Where key files are, as <DIR>/<secret>/<key>; left out: beside the catalog.
     #[arg(long, value_name = "DIR")]
     secrets_dir: Option<PathBuf>,
 }
@@ -72,20 +72,15 @@ fn write(
     let compiled = compile(&folder.world, &fleet);
     let mut advice = report::advice(&compiled.conditions);
     advice.extend(report::advice(&unattached(&folder.world)));
-    let Some(mut catalog) = compiled.catalog else {
+    let Some(catalog) = compiled.catalog else {
         advice.push(format!("the Fleet {fleet} is not accepted, so there is no catalog"));
         return Err(advice);
     };
     for line in &advice {
         eprintln!("warning: {line}");
     }
-    let keys = match secrets_dir {
-        Some(dir) => {
-            point_keys_at(&mut catalog, dir);
-            Vec::new()
-        }
-        None => keys_beside(&folder, &fleet, output)?,
-    };
+    let beside = output.map(|o| o.parent().unwrap_or(Path::new("")));
+    let keys = key_files(&folder, &fleet, secrets_dir.or(beside))?;
     put(output, &catalog, keys).map_err(|error| {
         let target = output.map_or_else(|| "standard output".to_owned(), |o| o.display().to_string());
         vec![format!("{target}: cannot be written: {error}")]
@@ -93,35 +88,21 @@ fn write(
     Ok(advice.is_empty())
 }
 
-fn point_keys_at(catalog: &mut Catalog, dir: &Path) {
-    for issuer in &mut catalog.fleet.issuers {
-        if let Keys::Files(files) = &mut issuer.keys {
-            for file in files {
-                file.path = dir.join(&file.path).display().to_string();
-            }
-        }
-    }
-}
-
-/// The key files that have to be written beside the catalog.
-fn keys_beside(
-    folder: &Folder,
-    fleet: &bannou_operator::index::Key,
-    output: Option<&Path>,
-) -> Result<Vec<(PathBuf, Vec<u8>)>, Vec<String>> {
-    let beside = output.map(|o| o.parent().unwrap_or(Path::new("")));
+/// The key files that have to be written.
+fn key_files(folder: &Folder, fleet: &Key, dir: Option<&Path>) -> Result<Vec<(PathBuf, Vec<u8>)>, Vec<String>> {
     let (mut files, mut errors) = (Vec::new(), Vec::new());
     for (secret, value) in folder.key_files(fleet) {
         let name = format!("Secret {}/{} (key {:?})", fleet.namespace, secret.name, secret.key);
-        match (value, beside) {
-            (Some(value), Some(dir)) => files.push((dir.join(&secret.name).join(&secret.key), value.to_owned())),
-            (Some(_), None) => errors.push(format!(
-                "{name} must become a file beside the catalog: name one with -o FILE, or the key's folder with --secrets-dir"
+        let file = dir.map(|dir| dir.join(&secret.name).join(&secret.key));
+        match (value, file) {
+            (Some(value), Some(file)) => files.push((file, value.to_owned())),
+            (None, Some(file)) if file.is_file() => {}
+            (None, Some(file)) => errors.push(format!(
+                "{name} is not in this folder: add it, or put its value into {}, or choose another place with --secrets-dir",
+                file.display()
             )),
-            (None, _) => errors.push(format!(
-                "{name} is not in this folder: add it, or say with --secrets-dir DIR where the gateway will find \
-                 DIR/{}/{}",
-                secret.name, secret.key
+            (_, None) => errors.push(format!(
+                "{name} must become a file: name the catalog's own with -o FILE, or the key's folder with --secrets-dir DIR"
             )),
         }
     }
@@ -163,3 +144,6 @@ fn replace(path: &Path, bytes: &[u8], private: bool) -> io::Result<()> {
     }
     done
 }
+
+#[cfg(test)]
+mod tests;
