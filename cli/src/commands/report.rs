@@ -74,3 +74,6 @@ pub fn json(conditions: &BTreeMap<ObjectRef, ObjectStatus>) -> serde_json::Value
     };
     conditions.iter().map(each).collect()
 }
+
+#[cfg(test)]
+mod tests;
