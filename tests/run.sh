@@ -109,7 +109,7 @@ step_properties() { PROPTEST_CASES=20000 cargo test --quiet --locked --workspace
 
 step_system-again() {
   system_parts
-  for _ in 1 2 3 4 5; do cargo test --quiet --locked -p bannou-tests; done
+  for _ in $(seq "${SYSTEM_AGAIN:-5}"); do cargo test --quiet --locked -p bannou-tests; done
 }
 
 # ---- running them
