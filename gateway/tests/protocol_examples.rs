@@ -1,5 +1,10 @@
 //! The hex examples of `docs/protocol.md` are what they say.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that unwraps says by its panic what failed; Clippy sees only part of these as tests"
+)]
+
 use bannou_gateway::wire::{ERROR, FromClient, HEADER_LEN, Header, INBOUND, LOGGED, MORE, NUMBER, ONE_WAY};
 
 /// What a client may send, and what it only receives, by the names of the examples.
