@@ -187,3 +187,25 @@ fn a_folder_that_is_none() {
     let empty = load(dir.path()).ok().unwrap();
     assert!(empty.fleet(None).unwrap_err().contains("no Fleet in this folder"));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+    /// A file is edited while it is read, so anything can stand in it.
+    #[test]
+    fn half_an_edit_never_panics(
+        cut in 0..EXPOSURE.len(), length in 0..40usize, put in "[ a-z0-9:{}\\[\\],\"'&*!|>#%@-]{0,8}|\n *|\\PC{0,4}",
+    ) {
+        let mut text = EXPOSURE.to_owned();
+        text.replace_range(cut..(cut + length).min(EXPOSURE.len()), &put);
+        let mut reader = Reader::default();
+        reader.file(Path::new("a.yaml"), &text);
+        if let Err(mistakes) = reader.finish() {
+            for mistake in mistakes {
+                let line = mistake.to_string();
+                proptest::prop_assert!(line.starts_with("a.yaml:"), "{}", line);
+                proptest::prop_assert!(!line.contains('\n'), "one line: {}", line);
+            }
+        }
+    }
+}

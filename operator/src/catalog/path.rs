@@ -167,4 +167,23 @@ mod tests {
         }
         assert!(parse(&format!("/{}", "a".repeat(1024))).is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_is_too_strange(text in "(/|\\.|%|[0-9a-f]|[{}]|subject|claims|\\PC){0,20}") {
+            if let Ok(parts) = parse(&text) {
+                let mut whole = String::new();
+                for part in parts {
+                    match part {
+                        PathPart::Text(text) => whole.push_str(&text),
+                        PathPart::Subject => whole.push_str("{subject}"),
+                        PathPart::Session => whole.push_str("{session}"),
+                        PathPart::Claim(path) => whole.push_str(&format!("{{claims.{}}}", path.join("."))),
+                    }
+                }
+                proptest::prop_assert_eq!(&whole, &text, "nothing is lost");
+                proptest::prop_assert!(text.split('/').all(|segment| segment != ".." && segment != "."));
+            }
+        }
+    }
 }

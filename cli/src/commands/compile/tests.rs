@@ -1,5 +1,10 @@
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+use bannou_gateway::app::Options;
+use bannou_gateway::auth::Secrets;
 
 use super::*;
 
@@ -86,4 +91,28 @@ fn a_fleet_that_is_not_accepted_gives_nothing() {
     let two = folder(&[FLEET, &FLEET.replace("namespace: sys", "namespace: other")]);
     let refused = write(two.path(), Some(&catalog), None, None).unwrap_err();
     assert!(refused[0].contains("choose by --fleet one of other/default, sys/default"), "{refused:?}");
+}
+
+/// What the operator lets pass must be something that gateways take: they refuse a catalog whole.
+#[tokio::test]
+async fn a_gateway_takes_every_golden_catalog() {
+    let golden = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../operator/tests/golden"));
+    let mut taken = 0;
+    for case in fs::read_dir(golden).unwrap() {
+        // Nobody is to be asked for keys from a test.
+        let text = fs::read_to_string(case.unwrap().path().join("catalog.json")).unwrap();
+        let text = text.replace("https://id.example.com/jwks", "http://127.0.0.1:1/jwks");
+        let catalogs: BTreeMap<String, Option<Catalog>> = serde_json::from_str(&text).unwrap();
+        for (fleet, catalog) in catalogs.into_iter().filter_map(|(fleet, catalog)| Some((fleet, catalog?))) {
+            let key = |path: &str| (path.to_owned(), vec![7; 64]);
+            let options = Options {
+                secrets: Secrets::Memory([key("partner-key/secret"), key("demo-signing-key/secret")].into()),
+                ..Options::default()
+            };
+            let (_sender, receiver) = tokio::sync::watch::channel(Arc::new(catalog));
+            bannou_gateway::app::check(options, receiver).unwrap_or_else(|e| panic!("{fleet}: {e}\n{text}"));
+            taken += 1;
+        }
+    }
+    assert!(taken > 10, "the catalogs are found");
 }
