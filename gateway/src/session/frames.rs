@@ -279,6 +279,8 @@ impl Handler for Frames {
     }
 
     fn text(&mut self, message: &str) {
+        // What it changes must not overtake the frames before it.
+        self.flush();
         self.refresh();
         if self.stop {
             return;
