@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bannou_crds::catalog::Endpoint;
+use bannou_crds::catalog::{Endpoint, Payload};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::world::{WAYS, post, reason, world};
-use crate::support::catalog::{catalog, direct, endpoint};
+use crate::support::catalog::{catalog, dapr, direct, endpoint};
+use crate::support::daprd::{Mesh, Service};
 use crate::support::gateway::Gateway;
+use crate::support::process::free_port;
 
 #[tokio::test]
 async fn a_broken_connection_is_not_tried_again() {
@@ -31,6 +33,39 @@ async fn a_broken_connection_is_not_tried_again() {
         assert_eq!(answer.status, 503, "{way}");
         assert_eq!(world.service(way).ask(&format!("/count?key={key}")).await["count"], 1, "{way}");
     }
+}
+
+/// daprd repeats a request when the connection between two sidecars breaks, unless it cannot: see `forward::dapr`.
+#[tokio::test]
+async fn a_sidecar_that_goes_under_a_request_does_not_make_it_arrive_again() {
+    let mesh = Mesh::new();
+    let service = Service::plain(&[]).await;
+    let ports = [free_port(), free_port(), free_port()];
+    let (behind, sidecar) =
+        tokio::join!(mesh.sidecar_at("app", Some(service.port), ports, &[]), mesh.sidecar("gateway", None, &[]));
+    sidecar.finds("app").await;
+    // One with a body and one whose body is empty: daprd could repeat either, if it knew the length.
+    let query = Endpoint { name: "query".into(), payload: Payload::Query, ..post("slow") };
+    let gateway =
+        Gateway::with_sidecar(&catalog(vec![dapr("app", "app", vec![post("slow"), query])]), sidecar.http).await;
+    let mut client = gateway.client().await;
+    let mut open = Vec::new();
+    for (name, payload) in [("app.slow", &br#"{"ms": 60000}"#[..]), ("app.query", b"ms=60000")] {
+        let handle = client.services[name];
+        open.push((handle, client.send(handle, payload).await));
+    }
+    service.until("/seen", |seen| seen["started"] == 2).await;
+    behind.process.kill();
+    let again = mesh.sidecar_at("app", Some(service.port), ports, &[]).await;
+    for (handle, number) in open {
+        let answer = client.answer(handle, number).await;
+        assert_eq!((answer.status, reason(&answer.json())), (502, "sidecar_refused"));
+    }
+    sidecar.finds("app").await;
+    // Whatever a sidecar still had to send would have been sent before this.
+    assert_eq!(client.call("app.slow", &json!({"ms": 1})).await.status, 200);
+    assert_eq!(service.ask("/seen").await["started"], 3, "the broken ones once each, and the last one");
+    drop(again);
 }
 
 /// A backend that reads requests and does with each connection what `then` says.
