@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Uri;
@@ -123,13 +124,14 @@ async fn bind(
         let chosen = if port == 0 { free_port() } else { port };
         let client_addr = SocketAddr::from((Ipv4Addr::LOCALHOST, chosen));
         let origins = playground::origins_of(client_addr);
+        let keyring = follower.keyring();
         let options = Options {
             client_addr,
             admin_addr: (Ipv4Addr::LOCALHOST, admin_port).into(),
             extra_routes: playground::router(OwnOrigins::new(origins.clone().into()), demo.game),
             extra_origins: origins,
             forward: forward::Config { overrides: overrides(own, demo), ..forward::Config::default() },
-            secrets: Secrets::Dir(follower.key_folder().to_owned()),
+            secrets: Secrets::Live(Arc::new(move |path| keyring.get(path))),
             // Nobody is to wait for a browser tab to leave.
             drain: Duration::ZERO,
             ..Options::default()

@@ -1,6 +1,5 @@
 //! Keeps a gateway's catalog equal to what a folder says; what does not compile is told, and the last good one goes on.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use tokio::sync::watch;
 
 use super::changes;
 use super::project::{self, Reading};
-use super::secrets::{Keyring, signer};
+use super::secrets::Keyring;
 use super::watch::Watcher;
 use crate::demo::{CurrentSigner, Signer};
 
@@ -34,25 +33,20 @@ pub struct Follower {
     advice: Vec<String>,
 }
 
+/// Why there is nothing to follow: one or more lines that say what to do.
 #[derive(Debug, thiserror::Error)]
-pub enum FollowError {
-    /// One or more lines.
-    #[error("{}", .0.join("\n"))]
-    Folder(Vec<String>),
-    #[error("cannot write the keys of this run to a temporary folder: {0}; is the disk full, or TMPDIR wrong?")]
-    Keys(#[from] io::Error),
-}
+#[error("{}", .0.join("\n"))]
+pub struct FollowError(pub Vec<String>);
 
 impl Follower {
     /// Reads the folder for the first time. `fleet`: as `namespace/name`, where there are several.
     pub fn start(folder: &Path, fleet: Option<String>) -> Result<Self, FollowError> {
         // Before the first reading, so that no edit falls between the two.
         let watcher = Watcher::new(folder);
-        let Reading { catalog, secrets, mut advice } =
-            project::read(folder, fleet.as_deref()).map_err(FollowError::Folder)?;
-        let mut keyring = Keyring::new()?;
-        advice.extend(keyring.adopt(secrets, &catalog)?);
-        let signer = Arc::new(Mutex::new(signer(&catalog, keyring.secrets())));
+        let Reading { catalog, secrets, mut advice } = project::read(folder, fleet.as_deref()).map_err(FollowError)?;
+        let keyring = Keyring::default();
+        advice.extend(keyring.adopt(secrets, &catalog));
+        let signer = Arc::new(Mutex::new(keyring.signer(&catalog)));
         let catalogs = watch::Sender::new(Arc::new(catalog));
         Ok(Self { folder: folder.to_owned(), fleet, watcher, keyring, signer, catalogs, advice })
     }
@@ -61,9 +55,9 @@ impl Follower {
         self.catalogs.subscribe()
     }
 
-    /// Where the gateway finds the key files.
-    pub fn key_folder(&self) -> &Path {
-        self.keyring.folder()
+    /// Where the gateway finds the keys.
+    pub fn keyring(&self) -> Keyring {
+        self.keyring.clone()
     }
 
     /// How the demo's login service signs, after each edit as the Fleet then says.
@@ -87,11 +81,8 @@ impl Follower {
             Ok(reading) => reading,
             Err(problems) => return News::Refused { problems },
         };
-        match self.keyring.adopt(secrets, &catalog) {
-            Ok(more) => advice.extend(more),
-            Err(e) => return News::Refused { problems: vec![FollowError::Keys(e).to_string()] },
-        }
-        *self.signer.lock() = signer(&catalog, self.keyring.secrets());
+        advice.extend(self.keyring.adopt(secrets, &catalog));
+        *self.signer.lock() = self.keyring.signer(&catalog);
         let changes = changes::between(&self.catalogs.borrow(), &catalog);
         // Sent also when the catalog is the same: the bytes of a key may not be.
         self.catalogs.send_replace(Arc::new(catalog));

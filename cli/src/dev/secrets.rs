@@ -2,57 +2,48 @@
 //! quickstart works without a secret in anybody's repository.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::Path;
+use std::sync::Arc;
 
 use bannou_crds::Catalog;
-use bannou_crds::catalog::{Issuer, Keys};
+use bannou_crds::catalog::{self, Issuer};
 use jsonwebtoken::Algorithm;
-use tempfile::TempDir;
+use parking_lot::Mutex;
 
 use crate::demo::Signer;
 
-/// Bytes by `<secret>/<key>`, as [`Keys::Files`] names them.
+/// Bytes by `<secret>/<key>`, as [`catalog::Keys::Files`] names them.
 pub type Secrets = BTreeMap<String, Vec<u8>>;
 
-/// The keys in force, as files that only this user can read, because that is how a gateway reads them.
-pub struct Keyring {
-    folder: TempDir,
+/// The keys in force, in memory alone. Clones share them.
+#[derive(Clone, Default)]
+pub struct Keyring(Arc<Mutex<Keys>>);
+
+#[derive(Default)]
+struct Keys {
     /// Made up in this run; kept, so that tokens survive an edit.
     made_up: Secrets,
-    secrets: Secrets,
+    in_force: Secrets,
 }
 
 impl Keyring {
-    pub fn new() -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("bannou-dev-").tempdir()?;
-        Ok(Self { folder, made_up: Secrets::new(), secrets: Secrets::new() })
-    }
-
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
-    pub fn secrets(&self) -> &Secrets {
-        &self.secrets
+    pub fn get(&self, path: &str) -> Option<Vec<u8>> {
+        self.0.lock().in_force.get(path).cloned()
     }
 
     /// Takes the folder's Secrets over and adds what is missing. Gives a word about each key that was made up just now.
-    pub fn adopt(&mut self, given: Secrets, catalog: &Catalog) -> io::Result<Vec<String>> {
-        let mut secrets = self.made_up.clone();
+    pub fn adopt(&self, given: Secrets, catalog: &Catalog) -> Vec<String> {
+        let mut keys = self.0.lock();
+        let mut secrets = keys.made_up.clone();
         secrets.extend(given);
         let made_up = fill(&mut secrets, catalog);
-        for path in catalog.fleet.issuers.iter().flat_map(files) {
-            let Some(bytes) = secrets.get(path).filter(|bytes| self.secrets.get(path) != Some(bytes)) else { continue };
-            let file = self.folder.path().join(path);
-            if let Some(parent) = file.parent() {
-                std::fs::create_dir_all(parent)?;
-            }
-            std::fs::write(file, bytes)?;
-        }
-        self.made_up.extend(made_up.iter().map(|path| (path.clone(), secrets[path].clone())));
-        self.secrets = secrets;
-        Ok(made_up.iter().map(|path| made_up_word(path)).collect())
+        keys.made_up.extend(made_up.iter().map(|path| (path.clone(), secrets[path].clone())));
+        keys.in_force = secrets;
+        made_up.iter().map(|path| made_up_word(path)).collect()
+    }
+
+    /// How the demo's login service signs for the first issuer that it can sign for.
+    pub fn signer(&self, catalog: &Catalog) -> Option<Signer> {
+        signer(catalog, &self.0.lock().in_force)
     }
 }
 
@@ -75,9 +66,8 @@ fn fill(secrets: &mut Secrets, catalog: &Catalog) -> Vec<String> {
     made_up
 }
 
-/// How the demo's login service signs for the first issuer that it can sign for: one with an HMAC algorithm and raw bytes
-/// as its secret.
-pub fn signer(catalog: &Catalog, secrets: &Secrets) -> Option<Signer> {
+/// The first issuer with an HMAC algorithm and raw bytes as its secret.
+fn signer(catalog: &Catalog, secrets: &Secrets) -> Option<Signer> {
     catalog.fleet.issuers.iter().find_map(|issuer| {
         let algorithm = issuer.algorithms.iter().find_map(|a| match a.as_str() {
             "HS256" => Some(Algorithm::HS256),
@@ -85,7 +75,7 @@ pub fn signer(catalog: &Catalog, secrets: &Secrets) -> Option<Signer> {
             "HS512" => Some(Algorithm::HS512),
             _ => None,
         })?;
-        let Keys::Files(keys) = &issuer.keys else { return None };
+        let catalog::Keys::Files(keys) = &issuer.keys else { return None };
         let (key, secret) = keys.iter().find_map(|k| Some((k, secrets.get(&k.path)?)))?;
         Some(Signer {
             issuer: issuer.issuer.clone(),
@@ -99,8 +89,8 @@ pub fn signer(catalog: &Catalog, secrets: &Secrets) -> Option<Signer> {
 
 fn files(issuer: &Issuer) -> impl Iterator<Item = &str> {
     let keys = match &issuer.keys {
-        Keys::Files(keys) => keys.as_slice(),
-        Keys::JwksUri(_) | Keys::Inline(_) => &[],
+        catalog::Keys::Files(keys) => keys.as_slice(),
+        catalog::Keys::JwksUri(_) | catalog::Keys::Inline(_) => &[],
     };
     keys.iter().map(|k| k.path.as_str())
 }
@@ -144,20 +134,20 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_files_that_follow_the_folder_and_what_was_made_up_stays() {
+    fn keys_follow_the_folder_and_what_was_made_up_stays() {
         let catalog = catalog(json!([issuer("HS256", json!({"files": [{"path": "demo/key"}]}))]));
-        let mut ring = Keyring::new().unwrap();
-        let file = ring.folder().join("demo/key");
-        assert_eq!(ring.adopt(Secrets::new(), &catalog).unwrap().len(), 1);
-        let made_up = std::fs::read(&file).unwrap();
-        assert!(ring.adopt(Secrets::new(), &catalog).unwrap().is_empty());
-        assert_eq!(std::fs::read(&file).unwrap(), made_up);
-        ring.adopt(Secrets::from([("demo/key".to_owned(), b"given".to_vec())]), &catalog).unwrap();
-        assert_eq!(std::fs::read(&file).unwrap(), b"given");
-        ring.adopt(Secrets::new(), &catalog).unwrap();
-        assert_eq!(std::fs::read(&file).unwrap(), made_up);
-        drop(ring);
-        assert!(!file.exists());
+        let ring = Keyring::default();
+        let seen_by_the_gateway = ring.clone();
+        assert_eq!(ring.adopt(Secrets::new(), &catalog).len(), 1);
+        let made_up = seen_by_the_gateway.get("demo/key").unwrap();
+        assert_eq!(ring.signer(&catalog).unwrap().secret, made_up);
+        assert!(ring.adopt(Secrets::new(), &catalog).is_empty());
+        assert_eq!(seen_by_the_gateway.get("demo/key").unwrap(), made_up);
+        ring.adopt(Secrets::from([("demo/key".to_owned(), b"given".to_vec())]), &catalog);
+        assert_eq!(seen_by_the_gateway.get("demo/key").unwrap(), b"given");
+        ring.adopt(Secrets::new(), &catalog);
+        assert_eq!(seen_by_the_gateway.get("demo/key").unwrap(), made_up);
+        assert!(seen_by_the_gateway.get("other/key").is_none());
     }
 
     #[test]

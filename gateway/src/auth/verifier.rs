@@ -43,7 +43,12 @@ pub enum Secrets {
     Dir(PathBuf),
     /// By path.
     Memory(BTreeMap<String, Vec<u8>>),
+    /// Asked by path whenever a catalog is taken over: for who embeds a gateway and has keys that change.
+    Live(LiveKeys),
 }
+
+/// The bytes at a path, at this moment.
+pub type LiveKeys = Arc<dyn Fn(&str) -> Option<Vec<u8>> + Send + Sync>;
 
 #[derive(Debug)]
 struct Issuer {
@@ -342,10 +347,10 @@ impl Paths {
 
 impl Secrets {
     fn read(&self, path: &str) -> Result<Cow<'_, [u8]>, String> {
+        let missing = || "there is no such file".to_owned();
         let folder = match self {
-            Self::Memory(files) => {
-                return files.get(path).map(|f| f.as_slice().into()).ok_or_else(|| "there is no such file".to_owned());
-            }
+            Self::Memory(files) => return files.get(path).map(|f| f.as_slice().into()).ok_or_else(missing),
+            Self::Live(ask) => return ask(path).map(Cow::from).ok_or_else(missing),
             Self::Dir(folder) => folder,
         };
         // The catalog comes from another process: it must not name any file of the machine.
@@ -367,6 +372,7 @@ impl std::fmt::Debug for Secrets {
         match self {
             Self::Dir(folder) => f.debug_tuple("Dir").field(folder).finish(),
             Self::Memory(files) => f.debug_tuple("Memory").field(&files.keys()).finish(),
+            Self::Live(_) => f.write_str("Live(…)"),
         }
     }
 }

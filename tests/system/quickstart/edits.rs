@@ -50,3 +50,20 @@ async fn a_token_of_before_an_edit_still_holds() {
     assert_eq!(client.call_bytes("account.get", b"").await.json()["subject"], "ada");
     Client::logged_in(&dev.url(), "grace", "hopper").await;
 }
+
+#[tokio::test]
+async fn a_key_that_the_fleet_names_in_an_edit_is_in_force_at_once() {
+    let folder = copy_of_quickstart();
+    let mut dev = Dev::start(folder.path(), &[]).await;
+    let file = folder.path().join("fleet.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("name: demo-signing-key", "name: another-key")).unwrap();
+    dev.process.err.line("Secret another-key").await;
+    // The news is told when the catalog is on its way to the gateway, so the first try may still meet the old key.
+    let mut client = Client::connect(&dev.url()).await;
+    let login = json!({"name": "ada", "password": "lovelace"});
+    while !client.services.contains_key("account.get") {
+        assert_eq!(client.call("auth.login", &login).await.status, 200);
+    }
+    assert_eq!(client.call_bytes("account.get", b"").await.json()["subject"], "ada");
+}

@@ -67,8 +67,7 @@ async fn the_demo_signs_as_the_fleet_says_now_with_the_key_of_this_run() {
     let signer = follower.signer();
     let before = signer().unwrap();
     assert_eq!(before.audience.as_deref(), Some("quickstart"));
-    let file = std::fs::read(follower.key_folder().join("demo-signing-key/secret")).unwrap();
-    assert_eq!(file, before.secret);
+    assert_eq!(follower.keyring().get("demo-signing-key/secret").unwrap(), before.secret);
     edit(&folder, "fleet.yaml", "audiences: [quickstart]", "audiences: [other]");
     next(&mut follower).await;
     let after = signer().unwrap();
@@ -78,6 +77,6 @@ async fn the_demo_signs_as_the_fleet_says_now_with_the_key_of_this_run() {
 #[test]
 fn a_folder_that_does_not_compile_does_not_start() {
     let empty = tempfile::tempdir().unwrap();
-    let Err(FollowError::Folder(lines)) = Follower::start(empty.path(), None) else { panic!("started") };
+    let Err(FollowError(lines)) = Follower::start(empty.path(), None) else { panic!("started") };
     assert!(!lines.is_empty());
 }
