@@ -11,7 +11,7 @@ export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}"
 setup=tests/setup
 
 checks=(format lint alone dependencies promises types)
-tests=(rust system javascript browser autobahn fuzz)
+tests=(rust javascript browser autobahn fuzz)
 long=(properties fuzz-long system-again)
 packages=(bannou-crds bannou-operator bannou-gateway bannou-cli bannou-tests bannou-bench)
 
@@ -51,24 +51,31 @@ step_types() {
   npm --prefix clients/javascript run --silent check && echo "clients/javascript: types hold"
 }
 
-step_rust() { cargo test --quiet --locked --workspace --exclude bannou-tests; }
+# What is tested is always built as one workspace: another selection of packages is another set of features, and half of the
+# dependencies would be compiled once more. `--all-targets`, since the features of what tests alone depend on count as well.
+build() { cargo build --quiet --locked --workspace --all-targets; }
 
 system_parts() {
   BANNOU_DAPRD=$($setup/daprd.sh)
   BANNOU_PYTHON=$($setup/python.sh)
   export BANNOU_DAPRD BANNOU_PYTHON
-  cargo build --quiet --locked -p bannou-gateway
-  cargo build --quiet --locked -p bannou-cli
+  build
+}
+
+# Unit, property, golden and system tests.
+step_rust() {
+  system_parts
+  cargo test --quiet --locked --workspace --no-fail-fast
 }
 
 step_system() {
   system_parts
-  cargo test --quiet --locked -p bannou-tests
+  cargo test --quiet --locked --workspace --test system --test heap
 }
 
 command_and_node() {
   $setup/node.sh >/dev/null
-  cargo build --quiet --locked -p bannou-cli
+  build
 }
 
 # The client alone, then against the real `bannou dev`.
@@ -85,7 +92,10 @@ step_browser() {
   npm --prefix tests/browser test --silent
 }
 
-step_autobahn() { tests/autobahn/run.sh; }
+step_autobahn() {
+  build
+  AUTOBAHN_ECHO="$CARGO_TARGET_DIR/debug/examples/autobahn_echo 0" tests/autobahn/run.sh
+}
 
 # fuzz SECONDS: each target in turn. Stable Rust will do: `-s none` leaves the sanitizers out, which look for what only `unsafe`
 # code does. What a target finds stays in tests/fuzz/artifacts/, with the command that runs it again.
@@ -107,7 +117,7 @@ step_fuzz-long() { fuzz "${FUZZ_SECONDS_LONG:-600}"; }
 
 step_bench() { tests/bench/run.sh; }
 
-step_properties() { PROPTEST_CASES=10000 cargo test --quiet --locked -p bannou-gateway; }
+step_properties() { PROPTEST_CASES=10000 cargo test --quiet --locked --workspace --lib --test ws; }
 
 step_system-again() {
   system_parts
