@@ -178,6 +178,9 @@ async fn admit(door: &Door, headers: &HeaderMap, address: IpAddr) -> Result<Admi
                 shared.failures.failed(address, Instant::now());
             }
             count(door, error.reason());
+            if error == AuthError::KeysUnavailable {
+                return Err(Refused::later(503, "keys", &error.detail(), "5"));
+            }
             if readable {
                 Err(Refused::unauthorized(error.detail()))
             } else {

@@ -101,7 +101,8 @@ pub(crate) struct Door {
 /// # Errors
 /// As [`build`].
 pub fn check(options: Options, catalogs: watch::Receiver<Arc<Catalog>>) -> Result<(), StartError> {
-    prepare(options.forward, options.secrets, catalogs).map(drop)
+    // A check asks nobody: keys behind URLs are fetched by those who serve.
+    prepare(options.forward, options.secrets, catalogs, JwksCache::offline()).map(drop)
 }
 
 type Prepared = (Arc<Forwarder>, catalog::Follower, Arc<Snapshot>);
@@ -110,11 +111,11 @@ fn prepare(
     forward: forward::Config,
     secrets: Secrets,
     catalogs: watch::Receiver<Arc<Catalog>>,
+    jwks: Arc<JwksCache>,
 ) -> Result<Prepared, StartError> {
     // Whoever embeds the gateway may have chosen the same one already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let forwarder = Arc::new(Forwarder::new(forward)?);
-    let jwks = JwksCache::new().map_err(Rejected::from)?;
     let follow = catalog::Follower::new(catalogs, secrets, jwks, forwarder.clone());
     let snapshot = follow.first()?;
     Ok((forwarder, follow, snapshot))
@@ -158,8 +159,11 @@ pub async fn build(options: Options, catalogs: watch::Receiver<Arc<Catalog>>) ->
     if !connect_path.starts_with('/') || connect_path.contains(['{', '}', '*']) {
         return Err(StartError::ConnectPath(connect_path));
     }
-    let metrics = Arc::new(Metrics::default());
-    let (forwarder, follow, snapshot) = prepare(forward, secrets, catalogs)?;
+    let jwks = JwksCache::new().map_err(Rejected::from)?;
+    let mut metrics = Metrics::default();
+    metrics.registry.register_collector(Box::new(jwks.clone()));
+    let metrics = Arc::new(metrics);
+    let (forwarder, follow, snapshot) = prepare(forward, secrets, catalogs, jwks)?;
     let (clients, client_addr) = listen("clients", client_addr)?;
     let (admin, admin_addr) = listen("operations", admin_addr)?;
     let shared = Arc::new(Shared::new(fleet_key, metrics, snapshot, forwarder, timing));

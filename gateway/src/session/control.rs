@@ -75,7 +75,8 @@ impl Session {
                 if error.is_clients_fault() {
                     self.shared.failures.failed(self.address, Instant::now());
                 }
-                self.say(&control::error(id, 401, &error.detail(), None));
+                let status = if error.is_clients_fault() { 401 } else { 503 };
+                self.say(&control::error(id, status, &error.detail(), None));
             }
         }
     }

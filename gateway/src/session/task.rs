@@ -88,7 +88,7 @@ async fn serve(session: &Arc<Session>, reader: &mut Reader) -> Ended {
                     state.timers.pong_came();
                     session.reschedule(&state);
                 }
-                session.wait_for_room(frames.view().limits.send_queue_bytes as usize / 2).await;
+                session.wait_for_room(frames.view().limits.send_queue_bytes as usize).await;
             }
             None => {
                 session.called.store(false, Ordering::Release);
@@ -140,8 +140,9 @@ impl Session {
 
     /// A client that does not read what it is sent is not read from either.
     async fn wait_for_room(&self, queue: usize) {
-        if self.writer.queued() > queue {
-            Box::pin(self.writer.room(0)).await;
+        if self.writer.queued() > queue / 2 {
+            // Boxed, since the future of every connection would have to hold it.
+            Box::pin(self.writer.room(queue - queue / 2)).await;
         }
     }
 
