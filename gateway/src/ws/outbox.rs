@@ -7,11 +7,15 @@
 use std::sync::Arc;
 
 use super::frame::{self, Opcode};
-use super::write::EAGER;
 use super::{HEADER, Payload, Refused, Writer, pool};
 
 /// Targets that one batch keeps apart; with more, the first is flushed early.
 const TARGETS: usize = 16;
+
+/// Staged frames of this size are handed over before the batch ends: as much as one read can bring, so that a batch is
+/// one `send`. (With 64 KiB, 64 messages of 1 KiB were two, which cost a tenth of each; likewise for 16 KiB.) A queue
+/// with a lower limit is served earlier, by [`Writer::admit`].
+const BATCH: usize = pool::SCRATCH;
 
 /// What one session sends to others while it handles one read batch.
 ///
@@ -40,7 +44,7 @@ where
 {
     /// Stages a binary message for `target`: `header`, then what follows the first 24 bytes of `body`. Refused by the
     /// same rule as [`Writer::binary`]; senders that stage at the same moment do not see each other, so a queue can
-    /// exceed its limit by 64 KiB for each of them.
+    /// exceed its limit by 256 KiB for each of them.
     #[inline]
     pub fn binary(&mut self, target: &Arc<O>, header: &[u8; HEADER], body: &Payload<'_>) -> Result<(), Refused> {
         let writer: &Writer = (**target).as_ref();
@@ -52,7 +56,7 @@ where
         frame::put_header(frames, Opcode::Binary, len);
         frames.extend_from_slice(header);
         body.append_to(HEADER, frames);
-        if frames.len() >= EAGER {
+        if frames.len() >= BATCH {
             writer.hand_over(frames);
         }
         Ok(())

@@ -21,7 +21,7 @@ use super::{HEADER, Limits, Payload, Refused, pool};
 
 /// A buffer of this size is written at once, so that a large batch for one target does not overflow its queue merely
 /// because the flush comes at the end.
-pub(super) const EAGER: usize = 64 * 1024;
+const EAGER: usize = 64 * 1024;
 
 /// Buffers that one flush writes: others who append as fast as the peer reads must not keep it here for ever.
 const ROUNDS: u32 = 8;
