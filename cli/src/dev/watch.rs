@@ -29,9 +29,12 @@ impl Watcher {
     /// the two is never noticed.
     pub fn new(folder: &Path) -> Self {
         let (tell, told) = mpsc::channel(1);
-        let notify = notify::recommended_watcher(move |_: notify::Result<notify::Event>| {
-            // Full: somebody is about to look anyway.
-            let _ = tell.try_send(());
+        let notify = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Being read is no edit; looking would tell itself to look again for ever. An error is a reason to look.
+            if !event.is_ok_and(|e| e.kind.is_access()) {
+                // Full: somebody is about to look anyway.
+                let _ = tell.try_send(());
+            }
         });
         let notify = notify.and_then(|mut n| n.watch(folder, RecursiveMode::Recursive).map(|()| n)).ok();
         let folder = folder.to_owned();
@@ -47,14 +50,29 @@ impl Watcher {
             } else {
                 sleep(LOOK).await;
             }
-            while let Ok(Some(())) = timeout(SETTLE, self.told.recv()).await {}
-            let folder = self.folder.clone();
-            let Ok(now) = tokio::task::spawn_blocking(move || fingerprint(&folder)).await else { continue };
+            // An editor may be between emptying a file and filling it: what counts is what stays. Also a pace, for a
+            // folder in which something is written without end.
+            sleep(SETTLE).await;
+            let mut now = self.look().await;
+            while now != self.seen {
+                sleep(SETTLE).await;
+                let again = self.look().await;
+                if again == now {
+                    break;
+                }
+                now = again;
+            }
             if now != self.seen {
                 self.seen = now;
                 return;
             }
         }
+    }
+
+    async fn look(&self) -> u64 {
+        let folder = self.folder.clone();
+        // A panic in there is a folder that cannot be read, like any other.
+        tokio::task::spawn_blocking(move || fingerprint(&folder)).await.unwrap_or_default()
     }
 }
 

@@ -22,7 +22,10 @@ fn edit(folder: &tempfile::TempDir, file: &str, old: &str, new: &str) {
     let path = folder.path().join(file);
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.contains(old), "{file} has no {old:?}");
-    std::fs::write(path, text.replace(old, new)).unwrap();
+    // In one step, so that nobody reads half of it.
+    let hidden = folder.path().join(".new");
+    std::fs::write(&hidden, text.replace(old, new)).unwrap();
+    std::fs::rename(hidden, path).unwrap();
 }
 
 async fn next(follower: &mut Follower) -> News {
