@@ -8,7 +8,7 @@ use serde_json::json;
 use super::world::{post, reason, world};
 use crate::support::catalog::{catalog, dapr, direct};
 use crate::support::daprd::{Mesh, Service};
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Gateway, NO_PINGS};
 use crate::support::process::free_port;
 
 #[tokio::test]
@@ -122,7 +122,13 @@ async fn the_breaker_opens_and_closes_again() {
     broken.breaker = Some(Breaker { consecutive_failures: 3, open_for_ms: 300, half_open_requests: 1 });
     let services = vec![broken, direct("direct", vec![post("echo")])];
     let fleet = catalog(services);
-    let gateway = Gateway::with_overrides(&fleet, &[("broken", port), ("direct", world.plain.port)]).await;
+    let gateway = Gateway::start(&fleet, |command| {
+        for (name, port) in [("broken", port), ("direct", world.plain.port)] {
+            command.args(["--override", &format!("{name}=http://127.0.0.1:{port}")]);
+        }
+        command.args(NO_PINGS);
+    })
+    .await;
     let mut client = gateway.client().await;
     for _ in 0..3 {
         assert_eq!(reason(&client.call_bytes("broken.echo", b"x").await.json()), "unreachable");

@@ -7,7 +7,7 @@ use tokio::sync::OnceCell;
 
 use crate::support::catalog::{catalog, dapr, direct, endpoint};
 use crate::support::daprd::{Daprd, Mesh, Service};
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Gateway, NO_PINGS};
 
 pub struct World {
     pub plain: Service,
@@ -55,7 +55,7 @@ impl World {
 
     pub async fn gateway_of(&self, catalog: &Catalog) -> Gateway {
         Gateway::start(catalog, |command| {
-            command.args(["--dapr-http", &format!("http://127.0.0.1:{}", self.sidecar.http)]);
+            command.args(NO_PINGS).args(["--dapr-http", &format!("http://127.0.0.1:{}", self.sidecar.http)]);
             command.args(["--override", &format!("direct=http://127.0.0.1:{}", self.plain.port)]);
         })
         .await

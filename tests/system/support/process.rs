@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// Until a test is given up. Nothing is expected to take long.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Until a test is given up. Nothing is expected to take long; a machine that builds something else beside may be slow.
+pub const PATIENCE: Duration = Duration::from_secs(150);
 
 /// A running process whose output is kept line by line. It ends when this is dropped, and when the test binary ends
 /// however it ends: `tests/services/tied` sees to that. Not bound to a runtime, so tests can share one.
