@@ -108,7 +108,7 @@ fuzz() {
     # The first folder takes what is found to be new, the second is what is committed.
     PATH="$tools:$PATH" CARGO_TARGET_DIR="$CARGO_TARGET_DIR/fuzz" cargo fuzz run -s none --fuzz-dir tests/fuzz "$target" \
       "build/fuzz/$target" "tests/fuzz/seeds/$target" -- -max_total_time="$1" -timeout=10 -rss_limit_mb=2048 -max_len=4096 \
-      -print_final_stats=1 -verbosity=0
+      -print_funcs=0 -print_final_stats=1 -verbosity=0
     echo "fuzz: $target held for $1 s"
   done
 }
