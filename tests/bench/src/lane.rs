@@ -261,3 +261,73 @@ fn differs(number: u64, expected: &[u8], got: &[u8]) -> crate::Error {
     format!("message {number} is lost or changed: from byte {from}, expected {}, got {}", show(expected), show(got))
         .into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    /// Two connected sockets of which the second end is the relay's.
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let client = TcpStream::connect(listener.local_addr().expect("bound")).expect("a connection");
+        (client, listener.accept().expect("a connection").0)
+    }
+
+    /// Runs one lane through a relay that turns each frame into what `relay` says.
+    fn through(relay: impl Fn(u64, &[u8]) -> Vec<u8> + Send + 'static) -> Result<Stretch> {
+        let message = |n: u64, flags: u64| frames::message(&[1; 16], flags | n, &n.to_be_bytes());
+        let sent: Vec<_> = (0..8).map(|n| frames::from_client(frames::BINARY, &message(n, frames::ONE_WAY))).collect();
+        let due: Vec<_> = (0..8)
+            .map(|n| frames::from_server(frames::BINARY, &message(n, frames::ONE_WAY | frames::INBOUND)))
+            .collect();
+        let ((from, mut relay_in), (to, mut relay_out)) = (pair(), pair());
+        let (mut frame, answers) = (vec![0; sent[0].len()], due.clone());
+        std::thread::spawn(move || {
+            for number in 0.. {
+                let right = &answers[number as usize % answers.len()];
+                if relay_in.read_exact(&mut frame).is_err() || relay_out.write_all(&relay(number, right)).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut lanes = [Lane::new(from, to, Script::new(sent, due, true))?];
+        let moment = Duration::from_millis(5);
+        run(&mut lanes, 4, moment, moment, || Ok(Duration::ZERO))
+    }
+
+    #[test]
+    fn what_arrives_as_it_must_is_counted() {
+        assert!(through(|_, right| right.to_vec()).expect("nothing is wrong").messages > 0);
+    }
+
+    #[test]
+    fn a_ping_between_messages_is_no_message() {
+        let ping = frames::from_server(frames::PING, b"x");
+        assert!(through(move |_, right| [ping.as_slice(), right].concat()).is_ok());
+    }
+
+    #[test]
+    fn a_changed_byte_is_seen() {
+        let outcome = through(|number, right| {
+            let mut wrong = right.to_vec();
+            let last = wrong.len() - 1;
+            wrong[last] ^= u8::from(number == 5);
+            wrong
+        });
+        assert!(outcome.err().expect("it is seen").to_string().contains("message 5 is lost or changed"));
+    }
+
+    #[test]
+    fn a_lost_message_is_seen() {
+        let outcome = through(|number, right| if number == 5 { Vec::new() } else { right.to_vec() });
+        assert!(outcome.err().expect("it is seen").to_string().contains("message 5 is lost or changed"));
+    }
+
+    #[test]
+    fn an_error_frame_to_the_receiver_is_seen() {
+        let closing = frames::from_server(frames::TEXT, br#"{"type":"closing"}"#);
+        let outcome = through(move |_, _| closing.clone());
+        assert!(outcome.err().expect("it is seen").to_string().contains("closing"));
+    }
+}
