@@ -132,6 +132,11 @@ fn link(a: &Introduced, b: &Introduced, by: &Arc<Introducer>) -> bool {
         Added::Yes => {}
     }
     match b.session.add_peer(a, by, number) {
+        // Whoever left or parted before the other side was linked had nothing to take back there: it is taken back here.
+        Added::Yes if !a.session.knows(b.session.target, number) => {
+            b.session.forget_peer(a.session.target, Some(number));
+            false
+        }
         Added::Yes | Added::Already => true,
         Added::No => {
             a.session.forget_peer(b.session.target, Some(number));
@@ -173,6 +178,12 @@ impl Session {
         peers.links.insert(other.session.target, link);
         self.changed();
         Added::Yes
+    }
+
+    /// Whether that introduction still stands on this side.
+    fn knows(&self, target: Target, number: u64) -> bool {
+        let state = self.state.lock();
+        state.peers.as_ref().and_then(|p| p.get(target)).is_some_and(|l| l.number == number)
     }
 
     /// Ends what this session knows of a peer and tells it so; with `number` only if it is still that introduction.

@@ -57,6 +57,10 @@ impl Session {
         for oldest in self.shared.table.add_subject(key, self.id, at_most) {
             oldest.close(REPLACED);
         }
+        // A session that left in between had nothing to take back then.
+        if self.state.lock().left {
+            self.shared.table.remove_subject(key, self.id);
+        }
     }
 
     /// The grace after the token's end is over.
