@@ -206,8 +206,19 @@ impl Session {
         }
         let header = Header { handle: open.handle, id: ERROR | number };
         let body = problem::made(status, detail, &self.instance(number), None);
-        let _ = self.writer.binary_bytes(&header.to_bytes(), &body);
+        let header = header.to_bytes();
+        let refused = self.writer.binary_bytes(&header, &body);
         Writer::flush(self);
+        if refused == Err(Refused::Full) {
+            // The exchange must end for the client too, once it reads again: at most one such task per call that was open.
+            let session = self.clone();
+            tokio::spawn(async move {
+                while session.writer.binary_bytes(&header, &body) == Err(Refused::Full) {
+                    session.writer.room(header.len() + body.len()).await;
+                }
+                Writer::flush(&session);
+            });
+        }
     }
 
     fn prepare(
