@@ -56,6 +56,8 @@ fn begin(session: &Arc<Session>, hello: Hello) -> Seat {
     let seat = Table::enter(session);
     // The catalog may have changed between choosing the view and entering the table.
     session.catalog_changed();
+    // Before the client hears anything: whoever then connects once more is the newer one for certain.
+    session.count_own_subject();
     match hello {
         Hello::Greet => session.greet(),
         Hello::AwaitResume => session.await_resume(),
@@ -63,7 +65,6 @@ fn begin(session: &Arc<Session>, hello: Hello) -> Seat {
             session.close(Close::new(4401, "the token is refused", Reconnect::No));
         }
     }
-    session.count_own_subject();
     seat
 }
 
