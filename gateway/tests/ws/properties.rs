@@ -1,6 +1,7 @@
 //! The decoder and tungstenite get the same bytes in the same pieces, and must see the same: messages, control frames,
 //! and the code of the end.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 
 use bannou_gateway::ws::{Decoder, MessageLimits, Stop};
@@ -31,7 +32,7 @@ fn by_us(bytes: &[u8], cuts: &[usize]) -> Vec<Event> {
 }
 
 fn by_tungstenite(bytes: &[u8], cuts: &[usize]) -> Vec<Event> {
-    let stream = Pieces(pieces(bytes, cuts).into_iter().map(<[u8]>::to_vec).collect::<Vec<_>>().into_iter());
+    let stream = Pieces(pieces(bytes, cuts).into_iter().map(<[u8]>::to_vec).collect());
     let mut socket = WebSocket::from_raw_socket(stream, Role::Server, None);
     let mut events = Vec::new();
     loop {
@@ -68,15 +69,20 @@ fn pieces<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     pieces
 }
 
-/// A socket that brings one piece per read, then nothing more for now.
-struct Pieces(std::vec::IntoIter<Vec<u8>>);
+/// A socket that brings one piece per read (several reads for one that is larger than the reader's buffer), then nothing
+/// more for now.
+struct Pieces(VecDeque<Vec<u8>>);
 
 impl Read for Pieces {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let piece = self.0.next().ok_or(io::ErrorKind::WouldBlock)?;
-        assert!(piece.len() <= into.len(), "tungstenite's read buffer holds any piece");
-        into[..piece.len()].copy_from_slice(&piece);
-        Ok(piece.len())
+        let piece = self.0.front_mut().ok_or(io::ErrorKind::WouldBlock)?;
+        let len = piece.len().min(into.len());
+        into[..len].copy_from_slice(&piece[..len]);
+        piece.drain(..len);
+        if piece.is_empty() {
+            self.0.pop_front();
+        }
+        Ok(len)
     }
 }
 

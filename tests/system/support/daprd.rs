@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::process::{PATIENCE, Process, free_port, installed, repository};
@@ -14,7 +15,7 @@ pub const NAMESPACE: &str = "tests";
 
 /// Sidecars that find each other, by a file: nothing leaves the machine.
 #[derive(Clone)]
-pub struct Mesh(Arc<TempDir>);
+pub struct Mesh(Arc<TempDir>, Arc<Mutex<()>>);
 
 /// A sidecar that runs.
 pub struct Daprd {
@@ -37,7 +38,7 @@ impl Mesh {
             dir.path().join("names.db")
         );
         std::fs::write(dir.path().join("config.yaml"), config).unwrap();
-        Mesh(Arc::new(dir))
+        Mesh(Arc::new(dir), Arc::default())
     }
 
     /// A sidecar, ready; `app` is the port of the service behind it.
@@ -49,6 +50,8 @@ impl Mesh {
     /// The same at ports that were chosen before (HTTP, gRPC, internal gRPC).
     pub async fn sidecar_at(&self, app_id: &str, app: Option<u16>, ports: [u16; 3], env: &[(&str, &str)]) -> Daprd {
         let [http, grpc, internal] = ports.map(|p| p.to_string());
+        // Two that make the file's tables at the same time can lose each other's names (seen).
+        let _turn = self.1.lock().await;
         let process = Process::start(&installed("daprd.sh", "BANNOU_DAPRD"), |command| {
             command.env("DAPR_HOST_IP", "127.0.0.1").env("NAMESPACE", NAMESPACE);
             command.envs(env.iter().copied());
