@@ -9,6 +9,8 @@ struct Problem<'a> {
     detail: &'a str,
     instance: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
 }
 
@@ -21,9 +23,24 @@ pub fn payload(status: u16, body: &[u8]) -> Vec<u8> {
 }
 
 /// The whole payload of a failure that the gateway made.
-pub fn made(status: u16, detail: &str, instance: &str, retry_after_ms: Option<u64>) -> Vec<u8> {
-    let problem = Problem { title: title(status), status, detail, instance, retry_after_ms };
+pub fn made(status: u16, detail: &str, instance: &str, more: More) -> Vec<u8> {
+    let More { reason, retry_after_ms } = more;
+    let problem = Problem { title: title(status), status, detail, instance, reason, retry_after_ms };
     payload(status, &serde_json::to_vec(&problem).unwrap_or_default())
+}
+
+/// What some failures say beside status and detail.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct More {
+    /// A call's, as `forward::CallError::reason` names it.
+    pub reason: Option<&'static str>,
+    pub retry_after_ms: Option<u64>,
+}
+
+impl More {
+    pub fn retry_after(ms: u64) -> More {
+        More { retry_after_ms: Some(ms), ..More::default() }
+    }
 }
 
 pub fn title(status: u16) -> &'static str {

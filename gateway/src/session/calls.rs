@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 
 use super::{Session, State};
 use crate::forward::{self, Answer, CallError};
-use crate::problem;
+use crate::problem::{self, More};
 use crate::rate::Rate;
 use crate::snapshot::Entry;
 use crate::view::View;
@@ -91,16 +91,17 @@ impl Calls {
 pub struct Refusal {
     pub status: u16,
     pub detail: String,
-    pub retry_after_ms: Option<u64>,
+    pub more: More,
 }
 
 fn refuse(status: u16, detail: &str) -> Refusal {
-    Refusal { status, detail: detail.to_owned(), retry_after_ms: None }
+    Refusal { status, detail: detail.to_owned(), more: More::default() }
 }
 
 impl From<CallError> for Refusal {
     fn from(error: CallError) -> Refusal {
-        refuse(error.status(), &error.to_string())
+        let more = More { reason: Some(error.reason()), ..More::default() };
+        Refusal { more, ..refuse(error.status(), &error.to_string()) }
     }
 }
 
@@ -143,13 +144,13 @@ impl Session {
         state.calls.check_rates(view, entry).map_err(|wait| Refusal {
             status: 429,
             detail: "more requests than this connection's tiers allow".to_owned(),
-            retry_after_ms: Some(wait),
+            more: More::retry_after(wait),
         })?;
         if self.in_flight.load(Ordering::Relaxed) >= view.limits.max_in_flight {
             return Err(Refusal {
                 status: 429,
                 detail: "as many requests in flight as this connection's tiers allow".to_owned(),
-                retry_after_ms: Some(100),
+                more: More::retry_after(100),
             });
         }
         let call = self.prepare(view, route, &state, &request)?;
@@ -205,7 +206,7 @@ impl Session {
             task.abort();
         }
         let header = Header { handle: open.handle, id: ERROR | number };
-        let body = problem::made(status, detail, &self.instance(number), None);
+        let body = problem::made(status, detail, &self.instance(number), More::default());
         let header = header.to_bytes();
         let refused = self.writer.binary_bytes(&header, &body);
         Writer::flush(self);

@@ -9,7 +9,7 @@ use super::calls::{Refusal, Request};
 use super::{Close, Session};
 use crate::control::{self, Reconnect};
 use crate::handle::Handle;
-use crate::problem;
+use crate::problem::{self, More};
 use crate::rate::Rate;
 use crate::view::View;
 use crate::wire::{CANCELLED, FromClient, HEADER_LEN, Header, INBOUND, flag_names};
@@ -134,9 +134,9 @@ impl Frames {
     }
 
     /// Ends the sender's exchange with a failure of the gateway's own, where an answer is wanted.
-    fn fail(&self, header: Header, kind: FromClient, status: u16, detail: &str, retry_after_ms: Option<u64>) {
+    fn fail(&self, header: Header, kind: FromClient, status: u16, detail: &str, more: More) {
         let Some(id) = kind.failure_id(header.id) else { return };
-        let body = problem::made(status, detail, &self.session.instance(header.number()), retry_after_ms);
+        let body = problem::made(status, detail, &self.session.instance(header.number()), more);
         let _ = self.session.writer.binary_bytes(&Header { id, ..header }.to_bytes(), &body);
     }
 
@@ -176,9 +176,9 @@ impl Frames {
             Ok(()) => self.passed += 1,
             Err(Refused::Full) => {
                 self.session.shared.metrics.peer_frames_dropped.inc();
-                self.fail(header, kind, 503, "the peer's queue is full", Some(100));
+                self.fail(header, kind, 503, "the peer's queue is full", More::retry_after(100));
             }
-            Err(Refused::Closed) => self.fail(header, kind, 404, "this peer is gone", None),
+            Err(Refused::Closed) => self.fail(header, kind, 404, "this peer is gone", More::default()),
         }
     }
 
@@ -188,7 +188,7 @@ impl Frames {
         match (kind, target.kind()) {
             (FromClient::Cancel, _) => self.session.cancel_call(target, header.number()),
             (FromClient::LoggedAnswer { .. }, Some(Kind::Event)) => {
-                self.fail(header, kind, 404, "nobody awaits this answer any more", None);
+                self.fail(header, kind, 404, "nobody awaits this answer any more", More::default());
             }
             (FromClient::Request | FromClient::OneWay, Some(Kind::Endpoint)) => {
                 let one_way = kind == FromClient::OneWay;
@@ -196,10 +196,9 @@ impl Frames {
                     return self.duplicate(header);
                 }
                 let request = Request { header, one_way, payload: message.into_bytes(HEADER_LEN) };
-                if let Err(Refusal { status, detail, retry_after_ms }) = self.session.start_call(&view, entry, request)
-                {
+                if let Err(Refusal { status, detail, more }) = self.session.start_call(&view, entry, request) {
                     self.session.shared.metrics.refuse_frame(problem::title(status));
-                    self.fail(header, kind, status, &detail, retry_after_ms);
+                    self.fail(header, kind, status, &detail, more);
                     if status == 429 {
                         self.limited();
                     }
@@ -219,7 +218,7 @@ impl Frames {
 
     fn forbidden(&mut self, header: Header, kind: FromClient) {
         self.session.shared.metrics.refuse_frame("forbidden");
-        self.fail(header, kind, 403, "not permitted or unknown", None);
+        self.fail(header, kind, 403, "not permitted or unknown", More::default());
         if self.strikes().forbidden.check().is_err() {
             self.close(TOO_FORBIDDEN);
         }
@@ -241,7 +240,7 @@ impl Frames {
                 Route::Peer(session, as_known_there) => {
                     self.last = Some(LastPeer { handle: header.handle, session, as_known_there });
                 }
-                Route::Gone => return self.fail(header, kind, 404, "this peer is gone", None),
+                Route::Gone => return self.fail(header, kind, 404, "this peer is gone", More::default()),
                 Route::Service(target) => return self.ask_service(target, header, kind, message),
                 Route::Forbidden if kind == FromClient::Cancel => return,
                 Route::Forbidden => return self.forbidden(header, kind),
@@ -327,7 +326,7 @@ impl Handler for Frames {
         }
         let most = self.view.limits.max_message_bytes;
         let detail = format!("a payload of {} bytes: at most {most} are allowed", len - HEADER_LEN as u64);
-        self.fail(header, kind, 413, &detail, None);
+        self.fail(header, kind, 413, &detail, More::default());
     }
 
     fn pong(&mut self, _payload: &[u8]) {
