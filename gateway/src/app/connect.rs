@@ -177,15 +177,15 @@ async fn admit(door: &Door, headers: &HeaderMap, address: IpAddr) -> Result<Admi
             if error.is_clients_fault() {
                 shared.failures.failed(address, Instant::now());
             }
-            count(door, error.reason());
             if error == AuthError::KeysUnavailable {
-                return Err(Refused::later(503, "keys", &error.detail(), "5"));
+                return Err(Refused::later(503, error.reason(), &error.detail(), "5"));
             }
             if readable {
-                Err(Refused::unauthorized(error.detail()))
-            } else {
-                Ok((None, Hello::Refuse, protocol, None))
+                return Err(Refused { reason: error.reason(), ..Refused::unauthorized(error.detail()) });
             }
+            // Upgraded, so that a browser can read why: counted here, since no refusal passes by.
+            count(door, error.reason());
+            Ok((None, Hello::Refuse, protocol, None))
         }
     }
 }
