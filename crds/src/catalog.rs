@@ -38,6 +38,13 @@ pub struct Fleet {
     pub max_session_age_ms: u64,
     pub max_config_age_ms: u64,
     pub max_token_life_ms: u64,
+    /// How long a gateway without word from the broker's control stream serves more than anonymous tiers.
+    #[serde(default = "five_minutes")]
+    pub max_control_age_ms: u64,
+}
+
+fn five_minutes() -> u64 {
+    300_000
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -197,6 +204,9 @@ pub struct Service {
     pub endpoints: Vec<Endpoint>,
     /// In order of name.
     pub events: Vec<Event>,
+    /// Whose broker-checked `user_id` may speak as this service, beside the gateways themselves. Empty: nobody over AMQP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub senders: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -135,6 +135,7 @@ pub(super) fn attach(
         breaker: plan.breaker,
         endpoints,
         events,
+        senders: plan.senders.clone(),
     }
 }
 

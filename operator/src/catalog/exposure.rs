@@ -22,6 +22,7 @@ pub(super) struct ExposurePlan {
     /// In order of name; targets and tiers are still to come.
     pub endpoints: Vec<EndpointPlan>,
     pub events: Vec<EventPlan>,
+    pub senders: Vec<String>,
 }
 
 pub(super) struct EndpointPlan {
@@ -99,7 +100,8 @@ pub(super) fn parse(spec: &ServiceExposureSpec) -> Result<ExposurePlan, Problems
     }
     endpoints.sort_by(|a, b| a.name.cmp(&b.name));
     events.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(ExposurePlan { backend, max_in_flight, breaker, endpoints, events })
+    let senders = spec.senders.as_ref().map_or_else(Vec::new, |s| s.amqp_users.clone());
+    Ok(ExposurePlan { backend, max_in_flight, breaker, endpoints, events, senders })
 }
 
 fn parse_backend(p: &mut Problems, backend: &kinds::Backend) -> catalog::Backend {

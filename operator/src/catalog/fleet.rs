@@ -85,7 +85,6 @@ pub(super) fn parse(key: &Key, spec: &FleetSpec) -> (FleetPlan, Problems) {
 
     let names = parse_names(&mut p, spec);
     check_services(&mut p, "spec.managers", &spec.managers);
-    p.duration("spec.maxControlAge", spec.max_control_age.as_deref(), 5 * MINUTE, (1_000, 30 * DAY));
     let window = spec.resume.as_ref().and_then(|r| r.window.as_deref());
     let catalog = catalog::Fleet {
         namespace: key.namespace.clone(),
@@ -97,6 +96,12 @@ pub(super) fn parse(key: &Key, spec: &FleetSpec) -> (FleetPlan, Problems) {
         max_session_age_ms: p.duration("spec.maxSessionAge", spec.max_session_age.as_deref(), DAY, (MINUTE, 30 * DAY)),
         max_config_age_ms: p.duration("spec.maxConfigAge", spec.max_config_age.as_deref(), DAY, (MINUTE, 30 * DAY)),
         max_token_life_ms: p.duration("spec.maxTokenLife", spec.max_token_life.as_deref(), DAY, (MINUTE, 30 * DAY)),
+        max_control_age_ms: p.duration(
+            "spec.maxControlAge",
+            spec.max_control_age.as_deref(),
+            5 * MINUTE,
+            (1_000, 30 * DAY),
+        ),
     };
     (FleetPlan { catalog, names }, p)
 }

@@ -131,6 +131,7 @@ fn catalog(es256_point: &[u8]) -> Result<Catalog> {
             max_session_age_ms: 86_400_000,
             max_config_age_ms: 86_400_000,
             max_token_life_ms: 86_400_000,
+            max_control_age_ms: 300_000,
         },
         tiers: vec![
             tier("anonymous", Principal::Anonymous, &[]),
@@ -169,6 +170,7 @@ fn services() -> Vec<Service> {
         breaker: None,
         endpoints: vec![endpoint],
         events: Vec::new(),
+        senders: Vec::new(),
     };
     let seen = (1..SERVICES).map(|number| {
         let name = format!("service{number:03}");

@@ -52,6 +52,7 @@ pub fn catalog(services: Vec<Service>) -> Catalog {
             max_session_age_ms: 86_400_000,
             max_config_age_ms: 86_400_000,
             max_token_life_ms: 86_400_000,
+            max_control_age_ms: 300_000,
         },
         tiers: vec![
             tier("anonymous", &[], Principal::Anonymous),
@@ -84,6 +85,7 @@ fn service(name: &str, backend: Backend, endpoints: Vec<Endpoint>) -> Service {
         breaker: None,
         endpoints,
         events: vec![],
+        senders: vec![],
     }
 }
 
