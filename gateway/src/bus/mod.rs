@@ -11,6 +11,7 @@
 //! gateway → the queue named by `reply_to` (receipts and answers)
 //! ```
 
+pub mod contract;
 pub mod records;
 
 use std::collections::BTreeMap;
