@@ -5,6 +5,7 @@
     reason = "a test that unwraps says by its panic what failed; Clippy sees only part of these as tests"
 )]
 
+mod bus;
 mod dapr;
 mod quickstart;
 #[expect(dead_code, reason = "a kit: what one test does not use, the next one does")]

@@ -12,6 +12,7 @@
 //! ```
 
 pub mod contract;
+pub mod local;
 pub mod records;
 
 use std::collections::BTreeMap;
