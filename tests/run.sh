@@ -58,7 +58,8 @@ build() { cargo build --quiet --locked --workspace --all-targets; }
 system_parts() {
   BANNOU_DAPRD=$($setup/daprd.sh)
   BANNOU_PYTHON=$($setup/python.sh)
-  export BANNOU_DAPRD BANNOU_PYTHON
+  BANNOU_RABBITMQ=$($setup/rabbitmq.sh)
+  export BANNOU_DAPRD BANNOU_PYTHON BANNOU_RABBITMQ
   build
 }
 

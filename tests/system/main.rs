@@ -5,6 +5,7 @@
     reason = "a test that unwraps says by its panic what failed; Clippy sees only part of these as tests"
 )]
 
+mod broker;
 mod bus;
 mod dapr;
 mod quickstart;

@@ -30,7 +30,8 @@ export {
   handleToBytes,
   logPosition,
 } from "./header.js";
-export { InboundRequest, Push } from "./inbound.js";
+export { InboundRequest } from "./inbound.js";
+export { Push } from "./options.js";
 export { Answer, Body } from "./payload.js";
 export { Peer, PeerMessage } from "./peers.js";
 export { AnswerStream } from "./stream.js";

@@ -31,7 +31,6 @@ const OPEN = 1;
  * @property {(link: Link, message: { type: string, [field: string]: any }) => void} control
  * @property {(link: Link, frame: import("./header.js").Frame) => void} frame
  * @property {(link: Link, code: number, reason: string) => void} gone  exactly once
- * @property {(exchanges: import("./exchange.js").Exchange[]) => void} [orphans]  calls that may be made again elsewhere
  * @property {((tap: Tap) => void) | undefined} [tap]
  */
 
@@ -164,9 +163,8 @@ export class Link {
   #end(code, reason) {
     if (this.#gone) return;
     this.#gone = true;
+    this.exchanges.endAll(code);
     this.controls.endAll(code);
     this.hooks.gone(this, code, reason);
-    // After `gone`, which may have ended the client for good, or found that another link is there already.
-    this.exchanges.endAll(code, this.hooks.orphans);
   }
 }

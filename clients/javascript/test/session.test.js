@@ -107,7 +107,7 @@ test("a peer who leaves ends every exchange with them", async () => {
 test("services that ask are answered with their own number, once per log position", async () => {
   const { client, socket } = await connected();
   const asked = [];
-  client.on("game.ask", (request) => {
+  client.answer("game.ask", (request) => {
     asked.push(request.text());
     return { move: 1 };
   });
@@ -177,7 +177,7 @@ test("a resume that cannot be is a gap and a fresh session", async () => {
 
 test("a resume that succeeds keeps the set, takes whole peers, and repeats kept answers", async () => {
   const { client, net, clock, socket } = await connected();
-  client.on("game.ask", () => "kept");
+  client.answer("game.ask", () => "kept");
   const number = (1n << 48n) | 10n;
   socket.frame(ASK, Flag.INBOUND | Flag.LOGGED, number, "a");
   socket.control({ type: "peers", added: { bob: { handle: PEER }, eve: { handle: OTHER } } });

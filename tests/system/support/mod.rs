@@ -1,5 +1,6 @@
 //! What the system tests are made of: processes, sidecars, services, a gateway, a client.
 
+pub mod broker;
 pub mod catalog;
 pub mod client;
 pub mod daprd;
