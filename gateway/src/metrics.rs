@@ -40,6 +40,7 @@ pub struct Metrics {
     pub effects_dropped: Family<Refusal, Counter>,
     pub catalog_rejected: Counter,
     pub catalog_applied: Counter,
+    pub fleet: crate::bus::meters::Meters,
 }
 
 impl Default for Metrics {
@@ -59,6 +60,7 @@ impl Default for Metrics {
             effects_dropped: Family::default(),
             catalog_rejected: Counter::default(),
             catalog_applied: Counter::default(),
+            fleet: Default::default(),
         };
         metrics.register();
         metrics
@@ -86,6 +88,7 @@ impl Metrics {
         r.register("effects_dropped", "Answer headers not honoured, by reason", self.effects_dropped.clone());
         r.register("catalog_rejected", "Catalogs refused; the last good one goes on", self.catalog_rejected.clone());
         r.register("catalog_applied", "Catalogs put into force", self.catalog_applied.clone());
+        self.fleet.register(r);
     }
 
     pub fn refuse_frame(&self, reason: &'static str) {

@@ -11,8 +11,13 @@
 //! gateway → the queue named by `reply_to` (receipts and answers)
 //! ```
 
+pub mod alive;
+pub mod announce;
 pub mod contract;
+#[cfg(test)]
+mod fake;
 pub mod local;
+pub mod meters;
 pub mod records;
 
 use std::collections::BTreeMap;

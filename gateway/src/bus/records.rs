@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use super::{Log, Record, Slot};
+use super::{Log, Message, Record, Slot};
 
 /// In the log of a slot, beside what is addressed to its clients.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ pub enum ControlRecord {
     Alive { slot: Slot, address: String, number: u64 },
     /// The slot left in order or was closed by another: its log is deleted, nothing more comes of it.
     Deleted { slot: Slot },
+    /// `by` is closing what the dead `slot` left, and gets on: others need not. `number` counts up.
+    Closing { slot: Slot, by: Slot, number: u64 },
     /// As in the log of a slot.
     Marker { by: Slot, number: u64 },
 }
@@ -88,6 +90,13 @@ pub fn of<'a, R: Deserialize<'a>>(record: &'a Record, log: Log, gateways: &str) 
     straight.then(|| serde_json::from_slice(&record.message.body).ok()).flatten()
 }
 
+/// What to publish so that [`of`] reads `record` back.
+pub fn message<R: Serialize>(record: &R) -> Message {
+    // Records are plain data: there is nothing in them that JSON does not know.
+    let body = serde_json::to_vec(record).unwrap_or_default().into();
+    Message { body, ..Message::default() }
+}
+
 impl Serialize for Slot {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)
@@ -104,11 +113,9 @@ impl<'de> Deserialize<'de> for Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::Message;
 
     fn written(body: &SlotRecord, key: &str, user: Option<&str>) -> Record {
-        let body = serde_json::to_vec(body).unwrap().into();
-        let message = Message { body, user_id: user.map(str::to_owned), ..Message::default() };
+        let message = Message { user_id: user.map(str::to_owned), ..message(body) };
         Record { offset: 7, key: key.to_owned(), message }
     }
 
