@@ -53,6 +53,10 @@ fuzz: ## Fuzz each target for FUZZ_SECONDS
 bench: ## CPU per message against a plain TCP copy, memory per idle connection, CPU per connect
 	@tests/run.sh bench
 
+.PHONY: crds
+crds: ## Write crds/*.yaml anew from the Rust types
+	cargo run --quiet --locked -p bannou-crds --features k8s --example crdgen -- crds
+
 .PHONY: fmt
 fmt: ## Format the Rust code
 	cargo fmt --all

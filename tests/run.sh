@@ -10,7 +10,7 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$BANNOU_CACHE/target}"
 export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}"
 setup=tests/setup
 
-checks=(format lint alone dependencies promises types)
+checks=(format lint alone generated dependencies promises types)
 tests=(rust javascript browser autobahn fuzz)
 long=(properties fuzz-long system-again)
 packages=(bannou-crds bannou-operator bannou-gateway bannou-cli bannou-tests bannou-bench)
@@ -34,6 +34,20 @@ step_alone() {
   linked=$(cargo tree --locked -p bannou-gateway -e normal --prefix none | grep -E '^(kube|k8s-openapi|bannou-operator)' | sort -u || true)
   [ -z "$linked" ] || { echo "the gateway links what only operator and command may: $linked"; return 1; }
   echo "bannou-gateway links no Kubernetes"
+}
+
+# What is generated is committed, so that people and charts find it; here it must be what the sources say today.
+step_generated() {
+  local fresh
+  fresh=$(mktemp -d)
+  # shellcheck disable=SC2064 # the folder of now
+  trap "rm -rf '$fresh'" EXIT
+  build
+  "$CARGO_TARGET_DIR/debug/examples/crdgen" "$fresh"
+  for file in "$fresh"/*; do
+    diff -u "crds/$(basename "$file")" "$file" || { echo "run 'make crds', and look at the difference"; return 1; }
+  done
+  echo "crds/*.yaml are what crds/src/kinds says"
 }
 
 step_dependencies() {

@@ -3,10 +3,13 @@
 //! Shapes only. Texts stay texts here (a duration, a path, a CIDR), so that an object with one bad field can still be
 //! read, named and answered with a condition; `operator::catalog` parses each of them once.
 
+mod definitions;
 mod exposure;
 mod fleet;
+mod schema;
 mod tier;
 
+pub use definitions::definitions;
 pub use exposure::*;
 pub use fleet::*;
 pub use tier::*;
@@ -20,7 +23,7 @@ pub const VERSION: &str = "v1alpha1";
 /// The label that says where an exposure came from; absent: a person wrote it.
 pub const SOURCE_LABEL: &str = "bannou.dev/source";
 
-/// Where an exposure was declared. What it says on the label [`SOURCE_LABEL`].
+/// Where an exposure was declared: what it says on the label `bannou.dev/source`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Source {
     /// A written ServiceExposure.
@@ -33,7 +36,9 @@ pub enum Source {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceRef {
+    #[schemars(schema_with = "schema::namespace")]
     pub namespace: String,
+    #[schemars(schema_with = "schema::dns_label")]
     pub service: String,
 }
 
@@ -44,11 +49,6 @@ impl ServiceExposure {
             _ => Source::Resource,
         }
     }
-}
-
-/// A free JSON value: the API server keeps what is in it as it is.
-fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }
 
 #[cfg(test)]
