@@ -19,7 +19,10 @@ pub fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let check = args.check_config;
     let (format, filter) = args.log();
     log(format, filter)?;
-    let Config { options, catalog: path, worker_threads } = args.config()?;
+    let Config { options, catalog: path, broker, worker_threads } = args.config()?;
+    if let Some(broker) = broker {
+        return Err(format!("--broker {:?}: this build cannot speak with a broker yet", broker.nodes).into());
+    }
     let catalog = Arc::new(app::read_file(&path)?);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = worker_threads {

@@ -1,5 +1,7 @@
 //! What `bannou-gateway` can be told: by flag, by environment, by file, in this order of precedence.
 
+mod services;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -11,9 +13,13 @@ use serde::Deserialize;
 
 use crate::app::Options;
 use crate::auth::Secrets;
+use crate::bus::contract::ReplyAllow;
+use crate::bus::url::NotABroker;
 use crate::forward::{self, Secret};
 use crate::handle::{FleetKey, KeyTooShort};
+use crate::internal;
 use crate::shared::Timing;
+pub use services::Broker;
 
 /// The data plane of Bannou: one WebSocket per client, frames routed by their header alone.
 ///
@@ -94,6 +100,40 @@ pub struct Settings {
     #[arg(long, env = "BANNOU_CLUSTER_DOMAIN", value_name = "DOMAIN")]
     cluster_domain: Option<String>,
 
+    /// A RabbitMQ node, amqp[s]://USER@HOST:PORT/VHOST; the nodes of a cluster by repeating it. Without it services reach
+    /// clients of this process alone.
+    #[arg(long, env = "BANNOU_BROKER", value_name = "URL", value_delimiter = ',', hide_env_values = true)]
+    broker: Vec<String>,
+
+    /// A PEM file with the certificates that vouch for the broker's. [default: those of the system]
+    #[arg(long, env = "BANNOU_BROKER_CA", value_name = "FILE")]
+    broker_ca: Option<PathBuf>,
+
+    /// A file with the broker user's password, so that it need not stand in the URL.
+    #[arg(long, env = "BANNOU_BROKER_PASSWORD_FILE", value_name = "FILE")]
+    broker_password_file: Option<PathBuf>,
+
+    /// Queues that answers may go to, by what services write into `reply_to`; * stands for anything. Repeatable.
+    /// [default: amq.rabbitmq.reply-to* and amq.gen-*]
+    #[arg(long, env = "BANNOU_BROKER_REPLY_ALLOW", value_name = "PATTERN", value_delimiter = ',')]
+    broker_reply_allow: Vec<String>,
+
+    /// The address of the internal port, where services push and ask over HTTP. [default: 127.0.0.1]
+    #[arg(long, env = "BANNOU_INTERNAL_BIND", value_name = "ADDRESS")]
+    internal_bind: Option<IpAddr>,
+
+    /// The internal port, the app port of the gateway's Dapr sidecar; 0 takes a free one. [default: 9081]
+    #[arg(long, env = "BANNOU_INTERNAL_PORT", value_name = "PORT")]
+    internal_port: Option<u16>,
+
+    /// A YAML list of who may speak for which services: {tokenFile: FILE or sha256: HEX, services: [NAME]}.
+    #[arg(long, env = "BANNOU_INTERNAL_TOKENS", value_name = "FILE")]
+    internal_tokens: Option<PathBuf>,
+
+    /// A file with the APP_API_TOKEN of the gateway's sidecar: Dapr apps may then speak for the exposures that they are behind.
+    #[arg(long, env = "BANNOU_DAPR_APP_TOKEN_FILE", value_name = "FILE")]
+    dapr_app_token_file: Option<PathBuf>,
+
     /// Most connections at once; more are refused with 503. [default: 100000]
     #[arg(long, env = "BANNOU_MAX_CONNECTIONS", value_name = "N")]
     max_connections: Option<usize>,
@@ -131,6 +171,8 @@ pub enum LogFormat {
 pub struct Config {
     pub options: Options,
     pub catalog: PathBuf,
+    /// `None`: the bus inside the process.
+    pub broker: Option<Broker>,
     pub worker_threads: Option<usize>,
 }
 
@@ -146,6 +188,14 @@ pub enum ConfigError {
     Tls { cert: PathBuf, error: String },
     #[error("{flag} {text:?}: {error}")]
     Value { flag: &'static str, text: String, error: String },
+    #[error("--broker: {0}")]
+    Broker(NotABroker),
+    #[error("--broker: {one} and {other} are not nodes of one cluster: user and virtual host must be the same")]
+    TwoBrokers { one: String, other: String },
+    #[error("--broker-ca is for amqps, {0} is not encrypted")]
+    CaWithoutTls(String),
+    #[error("{0} needs --broker")]
+    WithoutBroker(&'static str),
     #[error("--fleet-key-file {path}: {error}", path = path.display())]
     FleetKey { path: PathBuf, error: KeyTooShort },
 }
@@ -153,12 +203,18 @@ pub enum ConfigError {
 macro_rules! first_of {
     ($flags:ident, $file:ident: $($field:ident),*) => {
         // Taken apart in full: a setting that nobody merges does not compile.
-        let Settings { $($field),*, r#override } = $flags;
+        let Settings { $($field),*, r#override, broker, broker_reply_allow } = $flags;
         Settings {
             $($field: $field.or($file.$field)),*,
-            r#override: if r#override.is_empty() { $file.r#override } else { r#override },
+            r#override: some_of(r#override, $file.r#override),
+            broker: some_of(broker, $file.broker),
+            broker_reply_allow: some_of(broker_reply_allow, $file.broker_reply_allow),
         }
     };
+}
+
+fn some_of(flags: Vec<String>, file: Vec<String>) -> Vec<String> {
+    if flags.is_empty() { file } else { flags }
 }
 
 impl Settings {
@@ -166,7 +222,8 @@ impl Settings {
         let flags = self;
         first_of! { flags, file:
             catalog, bind, port, admin_bind, admin_port, connect_path, fleet_key_file, secrets_dir, tls_cert, tls_key,
-            dapr_http, dapr_api_token_file, cluster_domain, max_connections, drain_seconds, ping_seconds, worker_threads,
+            dapr_http, dapr_api_token_file, cluster_domain, broker_ca, broker_password_file, internal_bind, internal_port,
+            internal_tokens, dapr_app_token_file, max_connections, drain_seconds, ping_seconds, worker_threads,
             log_format, log
         }
     }
@@ -227,6 +284,15 @@ impl Args {
         if let Some(seconds) = s.ping_seconds {
             timing.ping_every_ms = seconds.clamp(1, 3600) * 1000;
         }
+        let broker = services::broker(&s.broker, s.broker_ca, s.broker_password_file)?;
+        let reply_allow = match s.broker_reply_allow.as_slice() {
+            [] => ReplyAllow::default(),
+            patterns => ReplyAllow::new(patterns.iter().cloned()),
+        };
+        let mut internal = internal::Options::default();
+        internal.addr.set_ip(s.internal_bind.unwrap_or(internal.addr.ip()));
+        internal.addr.set_port(s.internal_port.unwrap_or(internal.addr.port()));
+        internal.access = services::access(s.internal_tokens, s.dapr_app_token_file)?;
         let defaults = Options::default();
         let options = Options {
             client_addr: SocketAddr::new(s.bind.unwrap_or(everywhere), s.port.unwrap_or(8080)),
@@ -239,10 +305,13 @@ impl Args {
             max_connections: s.max_connections.unwrap_or(defaults.max_connections),
             drain: s.drain_seconds.map_or(defaults.drain, Duration::from_secs),
             timing,
+            bus: defaults.bus,
+            reply_allow,
+            internal,
             extra_routes: defaults.extra_routes,
             extra_origins: defaults.extra_origins,
         };
-        Ok(Config { options, catalog, worker_threads: s.worker_threads })
+        Ok(Config { options, catalog, broker, worker_threads: s.worker_threads })
     }
 }
 

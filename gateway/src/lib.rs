@@ -8,6 +8,7 @@ pub mod config;
 pub mod control;
 pub mod forward;
 pub mod handle;
+pub mod internal;
 pub mod metrics;
 pub mod problem;
 pub mod rate;

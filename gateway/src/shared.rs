@@ -6,8 +6,10 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 
 use crate::auth::FailureLimiter;
+use crate::bus::Bus;
+use crate::bus::contract::ReplyAllow;
 use crate::forward::Forwarder;
-use crate::handle::{FleetKey, random};
+use crate::handle::FleetKey;
 use crate::metrics::Metrics;
 use crate::resume::Sealer;
 use crate::session::Session;
@@ -50,6 +52,9 @@ pub struct Shared {
     pub forwarder: Arc<Forwarder>,
     pub failures: FailureLimiter,
     pub timing: Timing,
+    pub bus: Arc<dyn Bus>,
+    /// Where answers to services may go.
+    pub reply_allow: ReplyAllow,
     started: Instant,
 }
 
@@ -60,17 +65,21 @@ impl Shared {
         snapshot: Arc<Snapshot>,
         forwarder: Arc<Forwarder>,
         timing: Timing,
+        bus: Arc<dyn Bus>,
+        reply_allow: ReplyAllow,
     ) -> Shared {
         Shared {
             sealer: Sealer::new(key.resume_key()),
             key,
-            slot: format!("{:016x}", u64::from_be_bytes(random())),
+            slot: bus.slot().to_string(),
             metrics,
             table: Table::default(),
             snapshot: ArcSwap::new(snapshot),
             forwarder,
             failures: FailureLimiter::default(),
             timing,
+            bus,
+            reply_allow,
             started: Instant::now(),
         }
     }

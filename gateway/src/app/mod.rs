@@ -19,8 +19,12 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::auth::{JwksCache, Secrets};
+use crate::bus::contract::ReplyAllow;
+use crate::bus::local::LocalBroker;
+use crate::bus::{Bus, Slot};
 use crate::forward::{self, Forwarder};
-use crate::handle::FleetKey;
+use crate::handle::{FleetKey, random};
+use crate::internal;
 use crate::metrics::Metrics;
 use crate::shared::{Shared, Timing};
 use crate::snapshot::Snapshot;
@@ -46,6 +50,11 @@ pub struct Options {
     /// How long clients are given to leave after SIGTERM.
     pub drain: Duration,
     pub timing: Timing,
+    /// The way in for services.
+    pub bus: Arc<dyn Bus>,
+    /// Where answers to services may go.
+    pub reply_allow: ReplyAllow,
+    pub internal: internal::Options,
 }
 
 impl Default for Options {
@@ -63,6 +72,9 @@ impl Default for Options {
             max_connections: 100_000,
             drain: Duration::from_secs(5),
             timing: Timing::default(),
+            bus: LocalBroker::default().bus(Slot(u64::from_be_bytes(random())), "bannou-gateway"),
+            reply_allow: ReplyAllow::default(),
+            internal: internal::Options::default(),
         }
     }
 }
@@ -155,6 +167,9 @@ pub async fn build(options: Options, catalogs: watch::Receiver<Arc<Catalog>>) ->
         max_connections,
         drain,
         timing,
+        bus,
+        reply_allow,
+        internal: _,
     } = options;
     if !connect_path.starts_with('/') || connect_path.contains(['{', '}', '*']) {
         return Err(StartError::ConnectPath(connect_path));
@@ -166,7 +181,7 @@ pub async fn build(options: Options, catalogs: watch::Receiver<Arc<Catalog>>) ->
     let (forwarder, follow, snapshot) = prepare(forward, secrets, catalogs, jwks)?;
     let (clients, client_addr) = listen("clients", client_addr)?;
     let (admin, admin_addr) = listen("operations", admin_addr)?;
-    let shared = Arc::new(Shared::new(fleet_key, metrics, snapshot, forwarder, timing));
+    let shared = Arc::new(Shared::new(fleet_key, metrics, snapshot, forwarder, timing, bus, reply_allow));
     shared.metrics.catalog_applied.inc();
     let door = Arc::new(Door { shared, extra_origins, max_connections, draining: AtomicBool::new(false) });
     let router = connect::router(&door, &connect_path).merge(extra_routes);

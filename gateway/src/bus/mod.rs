@@ -19,6 +19,7 @@ mod fake;
 pub mod local;
 pub mod meters;
 pub mod records;
+pub mod url;
 
 use std::collections::BTreeMap;
 use std::fmt;
