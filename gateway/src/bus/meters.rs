@@ -17,6 +17,9 @@ pub struct Meters {
     pub session_events_waiting: Gauge,
     pub session_events: Counter,
     pub session_events_dropped: Family<Refusal, Counter>,
+    pub directory_sessions: Gauge,
+    pub directory_subjects: Gauge,
+    pub directory_full: Counter,
 }
 
 impl Meters {
@@ -40,5 +43,8 @@ impl Meters {
             "Session events that were not published, by reason",
             self.session_events_dropped.clone(),
         );
+        r.register("directory_sessions", "Sessions of the fleet that are known", self.directory_sessions.clone());
+        r.register("directory_subjects", "Subjects with a session", self.directory_subjects.clone());
+        r.register("directory_full", "Session events for which the directory had no room", self.directory_full.clone());
     }
 }

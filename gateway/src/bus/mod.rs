@@ -14,6 +14,7 @@
 pub mod alive;
 pub mod announce;
 pub mod contract;
+pub mod directory;
 #[cfg(test)]
 mod fake;
 pub mod local;

@@ -41,6 +41,13 @@ pub enum GroupsRecord {
     Marker { by: Slot, number: u64 },
 }
 
+/// Straight in the log of session events: whoever reads its own back has read all that was there before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum SessionsRecord {
+    Marker { by: Slot, number: u64 },
+}
+
 /// On `bannou.sessions`, for services and for the directory of every gateway. The routing key is the event's name.
 ///
 /// Repeats are equal and are dropped by session, tag and event.
