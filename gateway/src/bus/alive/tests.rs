@@ -24,7 +24,7 @@ async fn it_is_ready_when_its_beacon_comes_back_and_lists_who_lives() {
     bus.write(Log::Control, records::message(&other));
     bus.took(3).await;
     assert_eq!(alive.live()[1..], [(OTHER, "there:1".to_owned())]);
-    bus.took(8).await;
+    bus.took(9).await;
     assert_eq!(alive.live().len(), 1);
     assert!(alive.is_dead(OTHER));
 }
