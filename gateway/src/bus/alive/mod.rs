@@ -87,11 +87,13 @@ impl Alive {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // One at a time: what waits over an outage is one beacon, and the next one follows when it is through.
         let mut beacon: Option<Confirmed> = None;
+        let mut sent_at = Instant::now();
         loop {
             tokio::select! {
                 _ = tick.tick() => {
                     self.measure();
                     if beacon.is_none() {
+                        sent_at = Instant::now();
                         beacon = self.send_beacon();
                     }
                 }
@@ -99,8 +101,8 @@ impl Alive {
                     beacon = None;
                     if let Err(error) = sent {
                         tracing::warn!(%error, "a beacon to the control stream was not taken");
-                    } else if self.age() >= Duration::from_millis(self.beat.every_ms) {
-                        // It was late: the next one shows how things are now.
+                    } else if sent_at.elapsed() >= Duration::from_millis(self.beat.every_ms) {
+                        // It says how things were: the next one, how they are now.
                         tick.reset_immediately();
                     }
                 }

@@ -53,10 +53,12 @@ async fn cut_off_it_may_not_speak_until_its_log_is_read_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn over_an_outage_one_beacon_waits() {
+async fn a_beacon_every_two_seconds_and_over_an_outage_one() {
     let (bus, alive) = world();
     alive.ready().await;
     bus.drain();
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(bus.drain().len(), 30);
     bus.set(Mode::Hold);
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(bus.drain().len(), 1);
