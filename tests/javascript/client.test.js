@@ -60,6 +60,7 @@ test("discovery says what an anonymous client may call", async (t) => {
     assert.ok(bannou.services.has(name), name);
   }
   for (const name of ["account.get", "game.connect", "chat.join"]) assert.ok(!bannou.services.has(name), name);
+  assert.deepEqual([...bannou.events.keys()], ["chat.notice"], "what services may send to anybody");
   assert.match(bannou.session.clientId, /\S/);
   assert.match(bannou.session.sessionId, /\S/);
   assert.equal(bannou.session.revision, 1);
@@ -83,7 +84,7 @@ test("a login unlocks before its answer arrives, and keeps the handles that stay
   assert.equal(answer.json().token.split(".").length, 3);
   assert.equal(order.at(-1), "answer");
   assert.ok(order.includes("token 3"));
-  assert.ok(order.includes("update account.get,chat.join,game.connect"), order.join(" | "));
+  assert.ok(order.includes("update account.get,chat.join,chat.say,game.connect,game.find_match"), order.join(" | "));
   for (const [name, handle] of before) if (bannou.services.has(name)) assert.equal(bannou.services.get(name), handle, name);
   assert.equal(bannou.session.revision, 2);
 });

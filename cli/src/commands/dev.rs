@@ -15,6 +15,7 @@ use bannou_gateway::forward;
 
 use crate::demo::{APPS, Demo};
 use crate::dev::apps::{App, AppError, by_id};
+use crate::dev::bus;
 use crate::dev::follow::{FollowError, Follower, News};
 use crate::dev::greeting::{self, Apps};
 use crate::playground::{self, OwnOrigins};
@@ -83,7 +84,9 @@ pub async fn run(args: Args) -> Result<(), DevError> {
         Follower::start(&folder, fleet).map_err(|error| DevError::Folder { folder: folder.clone(), error })?;
     let wanted: Vec<&str> =
         if no_demo { Vec::new() } else { APPS.into_iter().filter(|a| !own.contains_key(*a)).collect() };
-    let demo = Demo::start(&wanted, follower.signer()).await.map_err(DevError::Demo)?;
+    // The gateway's end is for `Options`, once that takes a bus.
+    let (_bus, voice) = bus::local();
+    let demo = Demo::start(&wanted, follower.signer(), Some(voice)).await.map_err(DevError::Demo)?;
     let bound = bind(port, admin_port, &own, &demo, &follower).await?;
 
     let catalog = follower.catalogs().borrow().clone();

@@ -1,5 +1,5 @@
 //! `POST /join`: introduces the newcomer to everybody in the room, and so, one after another, all to each other. The service
-//! never sees what they then say.
+//! never sees what they then say. `POST /say` is for what everybody is to hear, in a room or not: the event `chat.notice`.
 //!
 //! Of an introduction's two labels the first is what the caller calls the other, the second what the other calls the caller.
 
@@ -16,12 +16,14 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::http::{from_gateway, parse, problem, repeat_request_id};
+use super::Voice;
+use super::http::{from_gateway, no_client, parse, problem, repeat_request_id, silent};
 
 const INTRODUCE: HeaderName = HeaderName::from_static("bannou-introduce");
 const MAX_ROOMS: usize = 256;
 const MAX_MEMBERS: usize = 50;
 const MAX_ROOM_NAME: usize = 32;
+const MAX_NOTICE_CHARS: usize = 500;
 /// Nobody tells this service that a client has gone; the gateway ignores introductions to those who have.
 const FORGET_AFTER: Duration = Duration::from_secs(4 * 3600);
 
@@ -29,6 +31,12 @@ const FORGET_AFTER: Duration = Duration::from_secs(4 * 3600);
 #[serde(deny_unknown_fields)]
 struct Join {
     room: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Say {
+    text: String,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -42,9 +50,28 @@ struct Member {
 #[derive(Default)]
 struct Rooms(HashMap<String, Vec<Member>>);
 
-pub fn router() -> Router {
+pub fn router(voice: Option<Voice>) -> Router {
     let rooms = Arc::new(Mutex::new(Rooms::default()));
-    Router::new().route("/join", post(move |h: HeaderMap, b: Bytes| async move { join(&rooms, &h, &b) }))
+    Router::new()
+        .route("/join", post(move |h: HeaderMap, b: Bytes| async move { join(&rooms, &h, &b) }))
+        .route("/say", post(move |h: HeaderMap, b: Bytes| async move { say(voice.as_ref(), &h, &b).await }))
+}
+
+async fn say(voice: Option<&Voice>, headers: &HeaderMap, body: &[u8]) -> Response {
+    let Say { text } = match parse(body, r#"{"text":"hello"}"#) {
+        Ok(say) => say,
+        Err(refusal) => return refusal,
+    };
+    if text.trim().is_empty() || text.chars().count() > MAX_NOTICE_CHARS {
+        return problem(StatusCode::BAD_REQUEST, format!("text: 1 to {MAX_NOTICE_CHARS} characters"));
+    }
+    let Some(client_id) = from_gateway(headers, "bannou-client-id") else { return no_client() };
+    let Some(voice) = voice else { return silent() };
+    let from = from_gateway(headers, "bannou-subject").unwrap_or_else(|| label(None, &client_id));
+    match voice.tell("all", "chat.notice", &json!({"from": from, "text": text})).await {
+        Ok(()) => Json(json!({"told": "everybody"})).into_response(),
+        Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+    }
 }
 
 fn join(rooms: &Mutex<Rooms>, headers: &HeaderMap, body: &[u8]) -> Response {
@@ -57,10 +84,7 @@ fn join(rooms: &Mutex<Rooms>, headers: &HeaderMap, body: &[u8]) -> Response {
         return problem(StatusCode::BAD_REQUEST, detail);
     }
     let Some(client_id) = from_gateway(headers, "bannou-client-id") else {
-        return problem(
-            StatusCode::BAD_REQUEST,
-            "there is no bannou-client-id: this is meant to be called through Bannou",
-        );
+        return no_client();
     };
     let label = label(from_gateway(headers, "bannou-subject").as_deref(), &client_id);
     let me = Member { client_id, label, joined: Instant::now() };

@@ -1,4 +1,6 @@
 //! `POST /connect` names a TCP game server and a ticket for it; the server takes each ticket once, then echoes positions.
+//! `POST /find_match` answers at once; what becomes of it the service tells (`game.match_found`) and asks
+//! (`game.ready_check`) the caller by itself.
 //!
 //! The TCP protocol is lines: the client's first is its ticket, the server's first is `ok` or `denied`. After `ok` each
 //! line comes back as it was sent.
@@ -13,14 +15,16 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use bannou_gateway::bus::Unpublished;
 use parking_lot::Mutex;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::http::{from_gateway, problem};
+use super::Voice;
+use super::http::{from_gateway, no_client, problem, silent};
 use crate::lines::read_line;
 
 const TICKET_LIFE: Duration = Duration::from_secs(60);
@@ -28,6 +32,10 @@ const MAX_TICKETS: usize = 1024;
 const MAX_CONNECTIONS: usize = 128;
 /// For the ticket, and for each write.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A player has this long to say that they are ready: the event's `timeout`.
+const READY: Duration = Duration::from_secs(10);
+/// Matches that are being made at once.
+const MAX_MATCHES: usize = 64;
 /// Between two positions.
 const IDLE: Duration = Duration::from_secs(300);
 
@@ -47,19 +55,54 @@ struct Ticket {
 }
 
 /// The HTTP side, and the server that honours its tickets at `address`.
-pub fn router(address: SocketAddr) -> (Router, GameServer) {
+pub fn router(address: SocketAddr, voice: Option<Voice>) -> (Router, GameServer) {
     let tickets = Arc::new(Mutex::new(Tickets::default()));
     let server = GameServer { tickets: tickets.clone(), seats: Arc::new(Semaphore::new(MAX_CONNECTIONS)) };
     let connect = move |headers: HeaderMap, _: Bytes| async move { connect(&tickets, address, &headers) };
-    (Router::new().route("/connect", post(connect)), server)
+    let matches = Arc::new(Semaphore::new(MAX_MATCHES));
+    let find = move |headers: HeaderMap, _: Bytes| async move { find_match(&matches, voice, &headers) };
+    (Router::new().route("/connect", post(connect)).route("/find_match", post(find)), server)
+}
+
+fn find_match(matches: &Arc<Semaphore>, voice: Option<Voice>, headers: &HeaderMap) -> Response {
+    let Some(client_id) = from_gateway(headers, "bannou-client-id") else { return no_client() };
+    let Some(voice) = voice else { return silent() };
+    let Ok(seat) = matches.clone().try_acquire_owned() else {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "too many matches are being made: try again");
+    };
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    let player = from_gateway(headers, "bannou-subject").unwrap_or_else(|| "you".to_owned());
+    let answer = Json(json!({"match": &id[..8], "status": "searching"})).into_response();
+    tokio::spawn(async move {
+        // A player who is gone is no news to anybody.
+        let _ = make_match(&voice, &client_id, &player, &id[..8]).await;
+        drop(seat);
+    });
+    answer
+}
+
+async fn make_match(voice: &Voice, client_id: &str, player: &str, id: &str) -> Result<(), Unpublished> {
+    let found = json!({"match": id, "status": "found", "players": [player, "the house"]});
+    voice.tell(client_id, "game.match_found", &found).await?;
+    let question = json!({"match": id, "answer_within_s": READY.as_secs()});
+    let answer = voice.ask(client_id, "game.ready_check", &question, READY).await;
+    let ready = serde_json::from_slice::<Value>(&answer.body).is_ok_and(|a| a["ready"] == true);
+    let because = match answer.status {
+        200 if ready => None,
+        200 => Some(format!("{player} is not ready")),
+        408 => Some(format!("{player} did not answer in time")),
+        status => Some(format!("the ready check ended with {status}")),
+    };
+    let outcome = match because {
+        None => json!({"match": id, "status": "starting"}),
+        Some(because) => json!({"match": id, "status": "cancelled", "because": because}),
+    };
+    voice.tell(client_id, "game.match_found", &outcome).await
 }
 
 fn connect(tickets: &Mutex<Tickets>, address: SocketAddr, headers: &HeaderMap) -> Response {
     let Some(client_id) = from_gateway(headers, "bannou-client-id") else {
-        return problem(
-            StatusCode::BAD_REQUEST,
-            "there is no bannou-client-id: this is meant to be called through Bannou",
-        );
+        return no_client();
     };
     let ticket = tickets.lock().issue(client_id, Instant::now());
     Json(json!({"tcp_url": address.to_string(), "auth_token": ticket, "expires_in_s": TICKET_LIFE.as_secs()}))

@@ -30,6 +30,16 @@ pub fn from_gateway(headers: &HeaderMap, name: &str) -> Option<String> {
     (!decoded.is_empty()).then(|| decoded.into_owned())
 }
 
+/// A call that came past the gateway.
+pub fn no_client() -> Response {
+    problem(StatusCode::BAD_REQUEST, "there is no bannou-client-id: this is meant to be called through Bannou")
+}
+
+/// What a service says that was given no way to speak first.
+pub fn silent() -> Response {
+    problem(StatusCode::SERVICE_UNAVAILABLE, "there is no bus here, so no client can be told anything")
+}
+
 /// Effects are honoured only in an answer that repeats the request's id, so that no cache can replay them.
 pub fn repeat_request_id(request: &HeaderMap, answer: &mut Response) {
     if let Some(id) = request.get(REQUEST_ID) {

@@ -7,6 +7,7 @@ mod chat;
 mod echo;
 mod game;
 mod http;
+mod voice;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,6 +21,7 @@ use tokio::task::JoinSet;
 
 pub use auth::ACCOUNTS;
 pub use auth::Signer;
+pub use voice::Voice;
 
 /// App-ids for which there is a demo service.
 pub const APPS: [&str; 5] = ["account", "auth", "chat", "echo", "game"];
@@ -41,19 +43,20 @@ pub type CurrentSigner = Arc<dyn Fn() -> Option<Signer> + Send + Sync>;
 
 impl Demo {
     /// Starts those of [`APPS`] that `wanted` names, each on a free loopback port. Other names are ignored.
-    pub async fn start(wanted: &[&str], signer: CurrentSigner) -> io::Result<Self> {
+    /// With a `voice`, `chat` and `game` speak first.
+    pub async fn start(wanted: &[&str], signer: CurrentSigner, voice: Option<Voice>) -> io::Result<Self> {
         let mut demo = Self { urls: BTreeMap::new(), game: None, _tasks: JoinSet::new() };
         for app in APPS.into_iter().filter(|app| wanted.contains(app)) {
             let router = match app {
                 "account" => account::router(),
                 "auth" => auth::router(signer.clone()),
-                "chat" => chat::router(),
+                "chat" => chat::router(voice.clone()),
                 "echo" => echo::router(),
                 "game" => {
                     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
                     let address = listener.local_addr()?;
                     demo.game = Some(address);
-                    let (router, server) = game::router(address);
+                    let (router, server) = game::router(address, voice.clone());
                     demo._tasks.spawn(server.run(listener));
                     router
                 }
@@ -76,5 +79,7 @@ impl Demo {
     }
 }
 
+#[cfg(test)]
+mod speaking;
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use super::*;
 const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
 
 async fn demo(signer: Option<Signer>) -> (Demo, Client) {
-    let demo = Demo::start(&APPS, Arc::new(move || signer.clone())).await.unwrap();
+    let demo = Demo::start(&APPS, Arc::new(move || signer.clone()), None).await.unwrap();
     (demo, Client::builder().no_proxy().build().unwrap())
 }
 
@@ -213,7 +213,7 @@ async fn the_game_takes_a_ticket_once_and_echoes_positions() {
 
 #[tokio::test]
 async fn only_what_is_wanted_runs_and_it_ends_when_dropped() {
-    let demo = Demo::start(&["echo", "game", "unknown"], Arc::new(|| None)).await.unwrap();
+    let demo = Demo::start(&["echo", "game", "unknown"], Arc::new(|| None), None).await.unwrap();
     assert_eq!(demo.urls.keys().collect::<Vec<_>>(), ["echo", "game"]);
     let address = demo.game.unwrap();
     drop(demo);

@@ -1,6 +1,7 @@
 //! What `bannou dev` is made of: a folder that is followed, apps that stand in for Dapr's name resolution, words for people.
 
 pub mod apps;
+pub mod bus;
 mod changes;
 pub mod follow;
 pub mod greeting;

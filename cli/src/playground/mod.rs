@@ -45,11 +45,13 @@ fn config() -> Value {
             "account.get": "",
             "auth.login": {"name": "ada", "password": "lovelace"},
             "chat.join": {"room": "lobby"},
+            "chat.say": {"text": "Good evening, everybody"},
             "echo.bytes": "Hello, Bannou!",
             "echo.fail": {"status": 418, "body": {"reason": "I am a teapot"}},
             "echo.slow": {"ms": 1500},
             "echo.stream": {"parts": 8, "ms": 250},
             "game.connect": {},
+            "game.find_match": {},
         },
     })
 }

@@ -19,7 +19,7 @@ struct Served {
 }
 
 async fn serve(apps: &[&str]) -> Served {
-    let demo = Demo::start(apps, Arc::new(|| None)).await.unwrap();
+    let demo = Demo::start(apps, Arc::new(|| None), None).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = router(OwnOrigins::new(origins_of(address).into()), demo.game);

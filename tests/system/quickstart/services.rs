@@ -26,7 +26,7 @@ async fn login_unlocks_what_players_may_and_a_wrong_password_is_the_services_own
     let right = client.call("auth.login", &json!({"name": "ada", "password": "lovelace"})).await;
     assert_eq!(right.status, 200);
     // The update came before the answer, or the names would not be there yet.
-    for unlocked in ["account.get", "chat.join", "game.connect"] {
+    for unlocked in ["account.get", "chat.join", "chat.say", "game.connect", "game.find_match"] {
         assert!(client.services.contains_key(unlocked), "{unlocked}");
     }
     assert!(before.iter().all(|(name, handle)| client.services[name] == *handle), "handles that stay keep their value");
