@@ -108,11 +108,11 @@ fn every_mistake_is_told_with_its_place() {
         ),
         (
             edited("spec:", "spec:\n  defaults: {maxRequestBytes: -1}"),
-            "chat.yaml:5:31: spec.defaults.maxRequestBytes: must be 0 or more, not -1",
+            "chat.yaml:5:31: spec.defaults.maxRequestBytes: must be 1 or more, not -1",
         ),
         (
             edited("spec:", "spec:\n  defaults: {maxRequestBytes: 5000000000}"),
-            "chat.yaml:5:31: spec.defaults.maxRequestBytes: must be 4294967295 or less, not 5000000000",
+            "chat.yaml:5:31: spec.defaults.maxRequestBytes: must be 16777216 or less, not 5000000000",
         ),
         (
             edited("kind: ServiceExposure", "kind: ServiceExposur"),
