@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::http::Uri;
 use bannou_gateway::app::{self, Bound, Options, StartError};
 use bannou_gateway::auth::Secrets;
+use bannou_gateway::bus::Bus;
 use bannou_gateway::forward;
 
 use crate::demo::{APPS, Demo};
@@ -84,10 +85,9 @@ pub async fn run(args: Args) -> Result<(), DevError> {
         Follower::start(&folder, fleet).map_err(|error| DevError::Folder { folder: folder.clone(), error })?;
     let wanted: Vec<&str> =
         if no_demo { Vec::new() } else { APPS.into_iter().filter(|a| !own.contains_key(*a)).collect() };
-    // The gateway's end is for `Options`, once that takes a bus.
-    let (_bus, voice) = bus::local();
+    let (bus, voice) = bus::local();
     let demo = Demo::start(&wanted, follower.signer(), Some(voice)).await.map_err(DevError::Demo)?;
-    let bound = bind(port, admin_port, &own, &demo, &follower).await?;
+    let bound = bind(port, admin_port, &own, &demo, &follower, &bus).await?;
 
     let catalog = follower.catalogs().borrow().clone();
     let apps = Apps { own: &own, demo: &demo.urls };
@@ -121,6 +121,7 @@ async fn bind(
     own: &BTreeMap<String, String>,
     demo: &Demo,
     follower: &Follower,
+    bus: &Arc<dyn Bus>,
 ) -> Result<Bound, DevError> {
     let mut tries = 5;
     loop {
@@ -135,6 +136,7 @@ async fn bind(
             extra_origins: origins,
             forward: forward::Config { overrides: overrides(own, demo), ..forward::Config::default() },
             secrets: Secrets::Live(Arc::new(move |path| keyring.get(path))),
+            bus: bus.clone(),
             // Nobody is to wait for a browser tab to leave.
             drain: Duration::ZERO,
             ..Options::default()
