@@ -20,6 +20,9 @@ pub struct Meters {
     pub directory_sessions: Gauge,
     pub directory_subjects: Gauge,
     pub directory_full: Counter,
+    pub closed_slots: Counter,
+    pub closed_sessions: Counter,
+    pub closed_answers: Counter,
 }
 
 impl Meters {
@@ -46,5 +49,8 @@ impl Meters {
         r.register("directory_sessions", "Sessions of the fleet that are known", self.directory_sessions.clone());
         r.register("directory_subjects", "Subjects with a session", self.directory_subjects.clone());
         r.register("directory_full", "Session events for which the directory had no room", self.directory_full.clone());
+        r.register("closed_slots", "Logs of dead gateways that this one closed", self.closed_slots.clone());
+        r.register("closed_sessions", "Sessions of dead gateways that this one ended", self.closed_sessions.clone());
+        r.register("closed_answers", "Callers of dead gateways told by this one", self.closed_answers.clone());
     }
 }

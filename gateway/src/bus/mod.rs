@@ -13,6 +13,7 @@
 
 pub mod alive;
 pub mod announce;
+pub mod closer;
 pub mod contract;
 pub mod directory;
 #[cfg(test)]

@@ -13,8 +13,8 @@ pub enum SlotRecord {
     Takeover { session: Uuid, tag: u8, slot: Slot, id: Uuid },
     /// A pong has answered a ping sent after the token with this tag: older tokens are void.
     Settled { session: Uuid, tag: u8 },
-    /// The session is over.
-    Closed { session: Uuid },
+    /// The session is over, says this gateway.
+    Closed { session: Uuid, by: Slot },
     /// Whoever reads its own marker back has read all that was there when it wrote it.
     Marker { by: Slot, number: u64 },
 }
@@ -25,8 +25,11 @@ pub enum SlotRecord {
 pub enum ControlRecord {
     /// Every 2 s; a slot that is silent for 10 s is dead. `number` counts up.
     Alive { slot: Slot, address: String, number: u64 },
-    /// The slot left in order or was closed by another: its log is deleted, nothing more comes of it.
+    /// The log of the slot is deleted, nothing more comes of it.
     Deleted { slot: Slot },
+    /// The slot left in order: all its sessions are closed and none comes back. Its log waits for a closer, who answers
+    /// what arrived last.
+    Left { slot: Slot },
     /// `by` is closing what the dead `slot` left, and gets on: others need not. `number` counts up.
     Closing { slot: Slot, by: Slot, number: u64 },
     /// As in the log of a slot.
@@ -129,7 +132,7 @@ mod tests {
     #[test]
     fn a_record_counts_only_from_a_gateway_and_straight_into_the_log() {
         let log = Log::Slot(Slot(1));
-        let closed = SlotRecord::Closed { session: Uuid::from_u128(5) };
+        let closed = SlotRecord::Closed { session: Uuid::from_u128(5), by: Slot(1) };
         let of = |key: &str, user| of::<SlotRecord>(&written(&closed, key, user), log, "bannou-gateway");
         assert_eq!(of("bannou.slot.0000000000000001", Some("bannou-gateway")), Some(closed.clone()));
         assert_eq!(of("bannou.slot.0000000000000001", Some("game")), None);

@@ -42,14 +42,18 @@ struct Seen {
     heard: Option<u64>,
     /// When another gateway last said that it is closing this slot.
     closing: Option<u64>,
+    /// Since when it is known to have left in order.
+    left: Option<u64>,
 }
 
-/// A slot that is silent.
+/// A slot that is silent, or has left in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dead {
     pub slot: Slot,
     /// Milliseconds since it counts as dead.
     pub since_ms: u64,
+    /// In order: there is nobody whose return could be waited for.
+    pub left: bool,
     /// Milliseconds since another gateway said that it is closing it.
     pub closing_ms: Option<u64>,
 }
@@ -110,6 +114,11 @@ impl Roster {
                     seen.closing = Some(now);
                 }
             }
+            ControlRecord::Left { slot } => {
+                if let Some(seen) = self.slots.get_mut(&slot) {
+                    seen.left = seen.left.or(Some(now));
+                }
+            }
             ControlRecord::Deleted { slot } if slot == self.own => self.deposed = true,
             ControlRecord::Deleted { slot } => {
                 self.slots.remove(&slot);
@@ -144,9 +153,11 @@ impl Roster {
         match self.slots.get_mut(&slot) {
             // Sent again by its bus: no sign of life.
             Some(seen) if number <= seen.number => {}
-            Some(seen) => *seen = Seen { address, number, heard: heard.or(seen.heard), closing: None },
+            Some(seen) => {
+                *seen = Seen { address, number, heard: heard.or(seen.heard), closing: None, left: seen.left };
+            }
             None if room => {
-                self.slots.insert(slot, Seen { address, number, heard, closing: None });
+                self.slots.insert(slot, Seen { address, number, heard, closing: None, left: None });
             }
             None => {}
         }
@@ -172,7 +183,8 @@ impl Roster {
 
     /// Everybody else who was heard within the time after which a slot is dead, in the order of their slots.
     pub fn others(&self, now: u64) -> Vec<(Slot, String)> {
-        let alive = |s: &Seen| s.heard.is_some_and(|h| now.saturating_sub(h) < self.beat.dead_after_ms);
+        let alive =
+            |s: &Seen| s.left.is_none() && s.heard.is_some_and(|h| now.saturating_sub(h) < self.beat.dead_after_ms);
         let others = self.slots.iter().filter(|(_, s)| alive(s));
         let mut others: Vec<_> = others.map(|(slot, s)| (*slot, s.address.clone())).collect();
         others.sort_unstable_by_key(|(slot, _)| *slot);
@@ -187,9 +199,12 @@ impl Roster {
         }
         let dead = self.slots.iter().filter_map(|(slot, seen)| {
             let silent = now.saturating_sub(seen.heard.unwrap_or(self.listening));
-            let since_ms = silent.checked_sub(self.beat.dead_after_ms)?;
+            let since_ms = match seen.left {
+                Some(left) => now.saturating_sub(left),
+                None => silent.checked_sub(self.beat.dead_after_ms)?,
+            };
             let closing_ms = seen.closing.map(|at| now.saturating_sub(at));
-            Some(Dead { slot: *slot, since_ms, closing_ms })
+            Some(Dead { slot: *slot, since_ms, left: seen.left.is_some(), closing_ms })
         });
         let mut dead: Vec<_> = dead.collect();
         dead.sort_unstable_by_key(|d| d.slot);
@@ -245,7 +260,7 @@ mod tests {
         roster.read(alive(OTHER, 7), 5);
         (0..6).for_each(|n| roster.beat(10 + 2_000 * n));
         assert_eq!(roster.dead(10_009), []);
-        assert_eq!(roster.dead(10_012), [Dead { slot: OTHER, since_ms: 2, closing_ms: None }]);
+        assert_eq!(roster.dead(10_012), [Dead { slot: OTHER, since_ms: 2, left: false, closing_ms: None }]);
     }
 
     #[test]
@@ -302,6 +317,17 @@ mod tests {
         assert!(roster.is_deleted(OTHER) && !roster.deposed());
         roster.read(ControlRecord::Deleted { slot: OWN }, 4);
         assert!(roster.deposed());
+    }
+
+    #[test]
+    fn who_left_in_order_is_dead_at_once() {
+        let mut roster = roster();
+        roster.beat(0);
+        roster.read(alive(OTHER, 1), 1);
+        roster.read(ControlRecord::Left { slot: OTHER }, 2);
+        roster.read(alive(OTHER, 2), 3);
+        assert_eq!(roster.others(4), []);
+        assert_eq!(roster.dead(5), [Dead { slot: OTHER, since_ms: 3, left: true, closing_ms: None }]);
     }
 
     #[test]
