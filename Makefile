@@ -9,6 +9,7 @@ export BANNOU_CACHE CARGO_TARGET_DIR
 
 PORT ?= 8080
 ADMIN_PORT ?= 9080
+INTERNAL_PORT ?= 9081
 FOLDER ?= examples/quickstart
 ARGS ?=
 FUZZ_SECONDS ?= 60
@@ -17,14 +18,14 @@ FUZZ_SECONDS ?= 60
 help: ## Say what there is
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  make run takes PORT=$(PORT) ADMIN_PORT=$(ADMIN_PORT) FOLDER=$(FOLDER) ARGS='--app account=http://127.0.0.1:7001'"
+	@echo "  make run takes PORT=$(PORT) ADMIN_PORT=$(ADMIN_PORT) INTERNAL_PORT=$(INTERNAL_PORT) FOLDER=$(FOLDER) ARGS='--app account=http://127.0.0.1:7001'"
 	@echo "  Builds land in $(CARGO_TARGET_DIR), what the tests need beside it (BANNOU_CACHE, CARGO_TARGET_DIR)"
 
 .PHONY: run
 run: ## Start `bannou dev`: gateway, playground and demo services, on loopback alone
 	@# The development profile: dependencies are optimised in it, and a first start takes half the time of a release build.
 	cargo build --locked -p bannou-cli
-	exec "$(CARGO_TARGET_DIR)/debug/bannou" dev "$(FOLDER)" --port $(PORT) --admin-port $(ADMIN_PORT) $(ARGS)
+	exec "$(CARGO_TARGET_DIR)/debug/bannou" dev "$(FOLDER)" --port $(PORT) --admin-port $(ADMIN_PORT) --internal-port $(INTERNAL_PORT) $(ARGS)
 
 .PHONY: build
 build: ## Build the release binaries, bannou and bannou-gateway

@@ -36,7 +36,8 @@ pub fn run(args: Args) -> Result<(), Box<dyn Error>> {
             return Ok(());
         }
         let bound = app::build(options, receiver).await?;
-        tracing::info!(clients = %bound.client_addr(), operations = %bound.admin_addr(), "listening");
+        let (clients, operations, services) = (bound.client_addr(), bound.admin_addr(), bound.internal_addr());
+        tracing::info!(%clients, %operations, %services, "listening");
         tokio::spawn(app::follow_file(path, sender, bound.rejected()));
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         bound

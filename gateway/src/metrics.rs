@@ -38,6 +38,8 @@ pub struct Metrics {
     pub calls_in_flight: Gauge,
     pub call_seconds: Histogram,
     pub effects_dropped: Family<Refusal, Counter>,
+    pub internal_messages: Counter,
+    pub internal_refused: Family<Refusal, Counter>,
     pub catalog_rejected: Counter,
     pub catalog_applied: Counter,
     pub fleet: crate::bus::meters::Meters,
@@ -58,6 +60,8 @@ impl Default for Metrics {
             calls_in_flight: Gauge::default(),
             call_seconds: Histogram::new(exponential_buckets(0.001, 2.5, 12)),
             effects_dropped: Family::default(),
+            internal_messages: Counter::default(),
+            internal_refused: Family::default(),
             catalog_rejected: Counter::default(),
             catalog_applied: Counter::default(),
             fleet: Default::default(),
@@ -86,6 +90,12 @@ impl Metrics {
             self.call_seconds.clone(),
         );
         r.register("effects_dropped", "Answer headers not honoured, by reason", self.effects_dropped.clone());
+        r.register("internal_messages", "Messages that services sent over HTTP", self.internal_messages.clone());
+        r.register(
+            "internal_refused",
+            "Calls of services over HTTP that failed, by reason",
+            self.internal_refused.clone(),
+        );
         r.register("catalog_rejected", "Catalogs refused; the last good one goes on", self.catalog_rejected.clone());
         r.register("catalog_applied", "Catalogs put into force", self.catalog_applied.clone());
         self.fleet.register(r);

@@ -24,9 +24,14 @@ pub fn payload(status: u16, body: &[u8]) -> Vec<u8> {
 
 /// The whole payload of a failure that the gateway made.
 pub fn made(status: u16, detail: &str, instance: &str, more: More) -> Vec<u8> {
+    payload(status, &body(status, detail, instance, more))
+}
+
+/// The problem document alone.
+pub fn body(status: u16, detail: &str, instance: &str, more: More) -> Vec<u8> {
     let More { reason, retry_after_ms } = more;
     let problem = Problem { title: title(status), status, detail, instance, reason, retry_after_ms };
-    payload(status, &serde_json::to_vec(&problem).unwrap_or_default())
+    serde_json::to_vec(&problem).unwrap_or_default()
 }
 
 /// What some failures say beside status and detail.

@@ -8,6 +8,7 @@ use bannou_bench::client::Client;
 use bannou_bench::fixture::{Fixture, Login};
 use bannou_gateway::app::{self, Options};
 use bannou_gateway::auth::Secrets;
+use bannou_gateway::internal;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokio::sync::watch;
 
@@ -47,6 +48,7 @@ async fn start(fixture: &Fixture) -> SocketAddr {
     let options = Options {
         client_addr: ([127, 0, 0, 1], 0).into(),
         admin_addr: ([127, 0, 0, 1], 0).into(),
+        internal: internal::Options { addr: ([127, 0, 0, 1], 0).into(), ..internal::Options::default() },
         secrets: Secrets::Dir(fixture.folder().to_owned()),
         ..Options::default()
     };

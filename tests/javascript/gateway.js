@@ -22,7 +22,7 @@ function binary() {
  * @returns {Promise<{ url: string, connectUrl: string, stop: () => Promise<number | null>, output: () => string }>}
  */
 export async function startGateway(more = []) {
-  const args = ["dev", "examples/quickstart", "--port", "0", "--admin-port", "0", ...more];
+  const args = ["dev", "examples/quickstart", "--port", "0", "--admin-port", "0", "--internal-port", "0", ...more];
   const child = spawn(binary(), args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
   const lines = [];
   const keep = (line) => {

@@ -13,12 +13,14 @@ use bannou_gateway::app::{self, Bound, Options, StartError};
 use bannou_gateway::auth::Secrets;
 use bannou_gateway::bus::Bus;
 use bannou_gateway::forward;
+use bannou_gateway::internal::access::digest;
+use bannou_gateway::internal::{self, Access, Services};
 
 use crate::demo::{APPS, Demo};
 use crate::dev::apps::{App, AppError, by_id};
 use crate::dev::bus;
 use crate::dev::follow::{FollowError, Follower, News};
-use crate::dev::greeting::{self, Apps};
+use crate::dev::greeting::{self, Apps, Places};
 use crate::playground::{self, OwnOrigins};
 
 /// Run a gateway on this machine for the YAML in a folder, with a playground in the browser and demo services behind it.
@@ -41,6 +43,14 @@ pub struct Args {
     #[arg(long, default_value_t = 9080, env = "BANNOU_ADMIN_PORT")]
     admin_port: u16,
 
+    /// Where services push to clients and ask them, over HTTP; 0 takes a free one
+    #[arg(long, default_value_t = 9081, env = "BANNOU_INTERNAL_PORT")]
+    internal_port: u16,
+
+    /// What services show there, as Authorization: Bearer; at least 16 characters. Without it one is made up for this run
+    #[arg(long, value_name = "TOKEN", env = "BANNOU_INTERNAL_TOKEN", hide_env_values = true)]
+    internal_token: Option<String>,
+
     /// Your own service for an app-id, in the place of the demo's; can be given several times
     #[arg(long = "app", value_name = "NAME=URL")]
     apps: Vec<App>,
@@ -62,6 +72,8 @@ pub struct Args {
 pub enum DevError {
     #[error("--app: {0}")]
     App(#[from] AppError),
+    #[error("--internal-token has at least 16 characters: shorter ones can be guessed")]
+    Token,
     #[error("--log: {0}; try warn, info or bannou_gateway=debug")]
     Log(String),
     #[error("{folder} does not compile:\n{error}", folder = .folder.display())]
@@ -75,8 +87,13 @@ pub enum DevError {
 }
 
 pub async fn run(args: Args) -> Result<(), DevError> {
-    let Args { folder, port, admin_port, apps, no_demo, fleet, log } = args;
+    let Args { folder, port, admin_port, internal_port, internal_token, apps, no_demo, fleet, log } = args;
     let own = by_id(&apps)?;
+    // Every process of this machine reaches the port, so also in development nobody speaks there without it.
+    let token = internal_token.unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
+    if token.len() < 16 {
+        return Err(DevError::Token);
+    }
     log_to_stderr(&log)?;
     // From the first moment on, so that an impatient Ctrl-C is a clean end, too.
     let shutdown = shutdown().map_err(DevError::Signals)?;
@@ -87,18 +104,23 @@ pub async fn run(args: Args) -> Result<(), DevError> {
         if no_demo { Vec::new() } else { APPS.into_iter().filter(|a| !own.contains_key(*a)).collect() };
     let (bus, voice) = bus::local();
     let demo = Demo::start(&wanted, follower.signer(), Some(voice)).await.map_err(DevError::Demo)?;
-    let bound = bind(port, admin_port, &own, &demo, &follower, &bus).await?;
+    let internal = internal::Options {
+        addr: (Ipv4Addr::LOCALHOST, internal_port).into(),
+        access: Access::default().with_token(digest(token.as_bytes()), Services::All),
+    };
+    let bound = bind(port, admin_port, internal, &own, &demo, &follower, &bus).await?;
 
     let catalog = follower.catalogs().borrow().clone();
     let apps = Apps { own: &own, demo: &demo.urls };
     for line in follower.advice().iter().cloned().chain(greeting::warnings(&catalog, &apps)) {
         eprintln!("note: {line}");
     }
-    let (address, admin) = (bound.client_addr(), bound.admin_addr());
+    let address = bound.client_addr();
+    let places = Places { admin: bound.admin_addr(), internal: bound.internal_addr(), token: &token };
     say(&format!(
         "playground http://127.0.0.1:{}/\n{}",
         address.port(),
-        greeting::text(&catalog, &apps, &folder.display().to_string(), admin)
+        greeting::text(&catalog, &apps, &folder.display().to_string(), &places)
     ));
 
     let telling = async {
@@ -118,6 +140,7 @@ pub async fn run(args: Args) -> Result<(), DevError> {
 async fn bind(
     port: u16,
     admin_port: u16,
+    internal: internal::Options,
     own: &BTreeMap<String, String>,
     demo: &Demo,
     follower: &Follower,
@@ -132,6 +155,7 @@ async fn bind(
         let options = Options {
             client_addr,
             admin_addr: (Ipv4Addr::LOCALHOST, admin_port).into(),
+            internal: internal.clone(),
             extra_routes: playground::router(OwnOrigins::new(origins.clone().into()), demo.game),
             extra_origins: origins,
             forward: forward::Config { overrides: overrides(own, demo), ..forward::Config::default() },

@@ -25,8 +25,16 @@ impl Apps<'_> {
     }
 }
 
+/// Where things are, beside the playground.
+pub struct Places<'a> {
+    pub admin: SocketAddr,
+    pub internal: SocketAddr,
+    /// What services show at `internal`.
+    pub token: &'a str,
+}
+
 /// The lines after `playground …`: what there is, and how to go on.
-pub fn text(catalog: &Catalog, apps: &Apps, folder: &str, admin: SocketAddr) -> String {
+pub fn text(catalog: &Catalog, apps: &Apps, folder: &str, places: &Places) -> String {
     let mut text = String::new();
     let width = catalog.services.iter().map(|s| s.name.len()).max().unwrap_or(0);
     for service in &catalog.services {
@@ -37,6 +45,9 @@ pub fn text(catalog: &Catalog, apps: &Apps, folder: &str, admin: SocketAddr) -> 
         };
         let _ = writeln!(text, "  {:width$}  {}  ({answered})", service.name, endpoints.join(", "));
     }
+    let Places { admin, internal, token } = places;
+    let _ = writeln!(text, "\nServices push to clients and ask them at http://{internal}/v1/ with this token:");
+    let _ = writeln!(text, "  Authorization: Bearer {token}");
     let _ =
         writeln!(text, "\nEdit the YAML in {folder} and watch the services change. Metrics: http://{admin}/metrics");
     let _ = writeln!(text, "Your own service in the place of one: --app NAME=http://127.0.0.1:7001. Stop: Ctrl-C");
@@ -106,8 +117,11 @@ mod tests {
         assert_eq!(lines.len(), 2);
         assert!(lines[0].contains("nobody answers for lost") && lines[0].contains("--app lost="), "{}", lines[0]);
         assert!(lines[1].starts_with("--app tpyo") && lines[1].ends_with("account, shop-app, lost"), "{}", lines[1]);
-        let text = text(&catalog(), &apps, "folder", "127.0.0.1:9080".parse().unwrap());
+        let (admin, internal) = ("127.0.0.1:9080".parse().unwrap(), "127.0.0.1:9081".parse().unwrap());
+        let places = Places { admin, internal, token: "t0ken" };
+        let text = text(&catalog(), &apps, "folder", &places);
         assert!(text.contains("(demo, http://account)") && text.contains("(yours, http://shop-app)"), "{text}");
+        assert!(text.contains("http://127.0.0.1:9081/v1/") && text.contains("Bearer t0ken"), "{text}");
         assert!(text.contains("(nobody: calls answer 502)") && text.contains("Ctrl-C"), "{text}");
     }
 }

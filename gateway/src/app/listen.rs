@@ -14,8 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
-/// Headers must be whole by then, the TLS handshake too.
-const HEADERS_WITHIN: Duration = Duration::from_secs(5);
+/// Headers of a client's request must be whole by then, the TLS handshake too.
+pub const HEADERS_WITHIN: Duration = Duration::from_secs(5);
 /// Connections that are not upgraded (yet). More wait in the kernel's queue, so that a wave of reconnects costs those who
 /// are in no more than this.
 const NOT_UPGRADED: usize = 1024;
@@ -36,8 +36,13 @@ pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts for ever.
-pub async fn serve(listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, router: axum::Router) {
+/// Accepts for ever. Headers must be whole within that time, also the next ones on a connection that is kept.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    router: axum::Router,
+    headers_within: Duration,
+) {
     let places = Arc::new(Semaphore::new(NOT_UPGRADED));
     let tls = tls.map(tokio_rustls::TlsAcceptor::from);
     loop {
@@ -55,25 +60,31 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>
         let (tls, router) = (tls.clone(), router.clone());
         tokio::spawn(async move {
             let _place = place;
-            serve_one(stream, peer, tls, router).await;
+            serve_one(stream, peer, tls, router, headers_within).await;
         });
     }
 }
 
-async fn serve_one(stream: TcpStream, peer: SocketAddr, tls: Option<tokio_rustls::TlsAcceptor>, router: axum::Router) {
+async fn serve_one(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+    router: axum::Router,
+    headers_within: Duration,
+) {
     // Frames are small and each is wanted now.
     let _ = stream.set_nodelay(true);
     match tls {
-        None => serve_http(stream, peer, router).await,
+        None => serve_http(stream, peer, router, headers_within).await,
         Some(acceptor) => match tokio::time::timeout(HEADERS_WITHIN, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => serve_http(stream, peer, router).await,
+            Ok(Ok(stream)) => serve_http(stream, peer, router, headers_within).await,
             Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS handshake"),
             Err(_) => tracing::debug!(%peer, "no TLS handshake in time"),
         },
     }
 }
 
-async fn serve_http<S>(stream: S, peer: SocketAddr, router: axum::Router)
+async fn serve_http<S>(stream: S, peer: SocketAddr, router: axum::Router, headers_within: Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -83,7 +94,7 @@ where
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_WITHIN)
+        .header_read_timeout(headers_within)
         .max_buf_size(HEADER_BUFFER)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades()

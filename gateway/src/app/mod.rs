@@ -4,7 +4,7 @@ mod admin;
 mod catalog;
 mod connect;
 mod drain;
-mod listen;
+pub(crate) mod listen;
 
 use std::io;
 use std::net::SocketAddr;
@@ -92,7 +92,11 @@ pub enum StartError {
 }
 
 fn advice(error: &io::Error, what: &str) -> String {
-    let flag = if what == "clients" { "--port" } else { "--admin-port" };
+    let flag = match what {
+        "clients" => "--port",
+        "services" => "--internal-port",
+        _ => "--admin-port",
+    };
     match error.kind() {
         io::ErrorKind::AddrInUse => format!("Another program has that port: stop it, or choose another with {flag}"),
         io::ErrorKind::PermissionDenied => format!("Ports under 1024 need a privilege: choose another with {flag}"),
@@ -138,8 +142,10 @@ pub struct Bound {
     door: Arc<Door>,
     clients: TcpListener,
     admin: TcpListener,
+    internal: (TcpListener, internal::Access),
     client_addr: SocketAddr,
     admin_addr: SocketAddr,
+    internal_addr: SocketAddr,
     router: axum::Router,
     tls: Option<Arc<rustls::ServerConfig>>,
     drain: Duration,
@@ -169,7 +175,7 @@ pub async fn build(options: Options, catalogs: watch::Receiver<Arc<Catalog>>) ->
         timing,
         bus,
         reply_allow,
-        internal: _,
+        internal,
     } = options;
     if !connect_path.starts_with('/') || connect_path.contains(['{', '}', '*']) {
         return Err(StartError::ConnectPath(connect_path));
@@ -181,11 +187,13 @@ pub async fn build(options: Options, catalogs: watch::Receiver<Arc<Catalog>>) ->
     let (forwarder, follow, snapshot) = prepare(forward, secrets, catalogs, jwks)?;
     let (clients, client_addr) = listen("clients", client_addr)?;
     let (admin, admin_addr) = listen("operations", admin_addr)?;
+    let (services, internal_addr) = listen("services", internal.addr)?;
     let shared = Arc::new(Shared::new(fleet_key, metrics, snapshot, forwarder, timing, bus, reply_allow));
     shared.metrics.catalog_applied.inc();
     let door = Arc::new(Door { shared, extra_origins, max_connections, draining: AtomicBool::new(false) });
     let router = connect::router(&door, &connect_path).merge(extra_routes);
-    Ok(Bound { door, clients, admin, client_addr, admin_addr, router, tls, drain, follow })
+    let internal = (services, internal.access);
+    Ok(Bound { door, clients, admin, internal, client_addr, admin_addr, internal_addr, router, tls, drain, follow })
 }
 
 fn listen(what: &'static str, addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -202,6 +210,11 @@ impl Bound {
         self.admin_addr
     }
 
+    /// Where services speak over HTTP.
+    pub fn internal_addr(&self) -> SocketAddr {
+        self.internal_addr
+    }
+
     /// Counts catalogs that were refused, for whoever reads them.
     pub fn rejected(&self) -> Counter {
         self.door.shared.metrics.catalog_rejected.clone()
@@ -209,14 +222,16 @@ impl Bound {
 
     /// Serves until `shutdown` is ready, then lets clients leave and ends.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Bound { door, clients, admin, router, tls, drain, follow, .. } = self;
+        let Bound { door, clients, admin, internal: (services, access), router, tls, drain, follow, .. } = self;
         let sweeper = tokio::spawn(sweep(door.shared.clone()));
         let follower = tokio::spawn(follow.run(door.shared.clone()));
         let operations = tokio::spawn(admin::serve(admin, door.clone()));
-        let accepting = tokio::spawn(listen::serve(clients, tls, router));
+        let fleet = Arc::new(internal::Alone);
+        let speaking = tokio::spawn(internal::serve(services, door.shared.clone(), access, fleet));
+        let accepting = tokio::spawn(listen::serve(clients, tls, router, listen::HEADERS_WITHIN));
         shutdown.await;
         drain::leave(&door, drain, accepting).await;
-        for task in [sweeper, follower, operations] {
+        for task in [sweeper, follower, operations, speaking] {
             task.abort();
         }
     }

@@ -14,6 +14,9 @@ pub const STATUS: &str = "bannou-status";
 /// In a receipt for what went to many: to how many clients of one gateway.
 pub const DELIVERED: &str = "bannou-delivered";
 
+/// Beside a 404: the client's new `client_id`, where it is known.
+pub const MOVED_TO: &str = "bannou-moved-to";
+
 /// The longest payload a service may send to a client, in bytes.
 pub const MAX_PAYLOAD: usize = 1 << 20;
 

@@ -101,7 +101,11 @@ impl Dev {
     /// With ports of its own, and whatever `arguments` say beside.
     pub async fn start(folder: &Path, arguments: &[&str]) -> Dev {
         let mut command = bannou();
-        command.arg("dev").arg(folder).args(["--port", "0", "--admin-port", "0"]).args(arguments);
+        command
+            .arg("dev")
+            .arg(folder)
+            .args(["--port", "0", "--admin-port", "0", "--internal-port", "0"])
+            .args(arguments);
         let mut process = Process::start(&mut command);
         let line = tokio::select! {
             line = process.out.line("playground ") => line,

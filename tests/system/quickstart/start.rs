@@ -77,10 +77,12 @@ async fn a_start_that_cannot_be_says_what_to_do() {
     let quickstart = quickstart.to_str().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let said = refused(&[quickstart, "--port", &port, "--admin-port", "0"]).await;
+    let said = refused(&[quickstart, "--port", &port, "--admin-port", "0", "--internal-port", "0"]).await;
     assert!(said.contains(&port) && said.contains("--port"), "{said}");
-    let said = refused(&[quickstart, "--port", "0", "--admin-port", &port]).await;
+    let said = refused(&[quickstart, "--port", "0", "--admin-port", &port, "--internal-port", "0"]).await;
     assert!(said.contains(&port) && said.contains("--admin-port"), "{said}");
+    let said = refused(&[quickstart, "--port", "0", "--admin-port", "0", "--internal-port", &port]).await;
+    assert!(said.contains(&port) && said.contains("--internal-port"), "{said}");
 
     let said = refused(&["/no/such/folder"]).await;
     assert!(said.contains("/no/such/folder"), "{said}");
@@ -93,6 +95,7 @@ async fn a_start_that_cannot_be_says_what_to_do() {
     let fleet = folder.path().join("fleet.yaml");
     let text = std::fs::read_to_string(&fleet).unwrap();
     std::fs::write(&fleet, text.replace("algorithms: [HS256]", "algorithms: [none]")).unwrap();
-    let said = refused(&[folder.path().to_str().unwrap(), "--port", "0", "--admin-port", "0"]).await;
+    let said =
+        refused(&[folder.path().to_str().unwrap(), "--port", "0", "--admin-port", "0", "--internal-port", "0"]).await;
     assert!(said.contains("algorithms"), "{said}");
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use bannou_crds::catalog::{
-    Admission, Backend, Catalog, Endpoint, FORMAT, FileKey, Fleet, Interaction, Issuer, Keys, Limits, PathPart,
-    Payload, Peers, Principal, Service, Tier,
+    Admission, Backend, Catalog, Endpoint, Event, EventInteraction, FORMAT, FileKey, Fleet, Interaction, Issuer, Keys,
+    Limits, OnOverflow, PathPart, Payload, Peers, Principal, Service, Tier,
 };
 use bannou_crds::{Kind, Target};
 use serde_json::{Value, json};
@@ -86,6 +86,29 @@ fn service(name: &str, backend: Backend, endpoints: Vec<Endpoint>) -> Service {
         endpoints,
         events: vec![],
         senders: vec![],
+    }
+}
+
+/// The same service with events.
+pub fn with_events(mut service: Service, mut events: Vec<Event>) -> Service {
+    for event in &mut events {
+        event.target = Target::of(Kind::Event, format!("{}.{}", service.name, event.name).as_bytes());
+    }
+    events.sort_by(|a, b| a.name.cmp(&b.name));
+    service.events = events;
+    service
+}
+
+/// For holders of one tier.
+pub fn event(name: &str, interaction: EventInteraction, tier: &str) -> Event {
+    Event {
+        name: name.into(),
+        target: Target(0),
+        tiers: vec![tier.into()],
+        interaction,
+        timeout_ms: 20_000,
+        on_overflow: OnOverflow::CloseAndReplay,
+        schema: None,
     }
 }
 

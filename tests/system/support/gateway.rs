@@ -17,6 +17,8 @@ pub struct Gateway {
     pub url: String,
     /// The operations port: `http://127.0.0.1:PORT`.
     pub admin: String,
+    /// The internal port: `http://127.0.0.1:PORT`.
+    pub internal: String,
     folder: TempDir,
 }
 
@@ -33,6 +35,7 @@ impl Gateway {
         let process = Process::start(&binary("bannou-gateway", "BANNOU_GATEWAY_BIN"), |command| {
             command.arg("--catalog").arg(&file);
             command.args(["--bind", "127.0.0.1", "--port", "0", "--admin-bind", "127.0.0.1", "--admin-port", "0"]);
+            command.args(["--internal-port", "0"]);
             command.args(["--log-format", "json", "--log", "info,bannou_gateway=debug", "--drain-seconds", "1"]);
             configure(command);
         });
@@ -40,7 +43,8 @@ impl Gateway {
         let field = |name: &str| line["fields"][name].as_str().unwrap().to_owned();
         let url = format!("ws://{}/connect", field("clients"));
         let admin = format!("http://{}", field("operations"));
-        Gateway { process, url, admin, folder }
+        let internal = format!("http://{}", field("services"));
+        Gateway { process, url, admin, internal, folder }
     }
 
     /// One whose sidecar listens on this port.
