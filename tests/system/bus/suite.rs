@@ -166,7 +166,7 @@ pub async fn records_go_straight_into_logs_and_count_from_gateways(broker: &impl
     let [one, other] = [broker.gateway().await, broker.gateway().await];
     let log = Log::Slot(one.slot());
     let mut reader = one.read(log, Start::First);
-    let closed = SlotRecord::Closed { session: Uuid::new_v4() };
+    let closed = SlotRecord::Closed { session: Uuid::new_v4(), by: other.slot() };
     let body: bytes::Bytes = serde_json::to_vec(&closed).unwrap().into();
     // The same bytes from a service are a message for nobody, whatever key they come with.
     let forged = Message { body: body.clone(), ..Message::default() };

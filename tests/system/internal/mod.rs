@@ -1,6 +1,7 @@
 //! Services speak first, over HTTP: the internal port.
 
 mod access;
+mod dapr;
 
 use std::path::Path;
 

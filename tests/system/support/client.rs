@@ -15,6 +15,8 @@ use super::process::PATIENCE;
 pub const INBOUND: u64 = 1 << 63;
 pub const ERROR: u64 = 1 << 62;
 pub const MORE: u64 = 1 << 61;
+pub const ONE_WAY: u64 = 1 << 60;
+pub const LOGGED: u64 = 1 << 59;
 
 pub type Handle = [u8; 16];
 

@@ -65,6 +65,10 @@ impl Gateway {
         .await
     }
 
+    pub fn internal_port(&self) -> u16 {
+        self.internal.rsplit(':').next().unwrap().parse().unwrap()
+    }
+
     pub async fn client(&self) -> Client {
         Client::connect(&self.url).await
     }

@@ -1,0 +1,112 @@
+//! Through real sidecars: a Dapr app speaks by invoking the gateway's app-id.
+
+use reqwest::RequestBuilder;
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+use super::{post, services};
+use crate::support::daprd::{Daprd, Mesh, NAMESPACE, Service};
+use crate::support::gateway::{Gateway, NO_PINGS};
+use crate::support::process::free_port;
+
+/// The gateway's, as its sidecar and it know it.
+const APP_TOKEN: &str = "the app token of the gateway";
+const NOBODY: &str = "0123456789abcdef.8c3f2a10-7d5e-4c21-9f9e-6a1b0c2d3e4f.1";
+
+struct World {
+    gateway: Gateway,
+    game_sidecar: Daprd,
+    /// Another app of the same namespace.
+    other_sidecar: Daprd,
+    _rest: (Service, Daprd, Mesh, TempDir),
+}
+
+/// Shared by all tests here.
+async fn world() -> &'static World {
+    static WORLD: OnceCell<World> = OnceCell::const_new();
+    WORLD
+        .get_or_init(|| async {
+            let folder = tempfile::tempdir().unwrap();
+            let token = folder.path().join("app.token");
+            std::fs::write(&token, APP_TOKEN).unwrap();
+            let gateway = Gateway::start(&services(), |command| {
+                command.args(NO_PINGS).arg("--dapr-app-token-file").arg(&token);
+            })
+            .await;
+            let mesh = Mesh::new();
+            let ports = [free_port(), free_port(), free_port()];
+            let [http, grpc] = [ports[0].to_string(), ports[1].to_string()];
+            let of_sdk = [("DAPR_HTTP_PORT", http.as_str()), ("DAPR_GRPC_PORT", &grpc)];
+            let (game, behind_gateway, other_sidecar) = tokio::join!(
+                Service::sdk(&of_sdk),
+                mesh.sidecar("gateway", Some(gateway.internal_port()), &[("APP_API_TOKEN", APP_TOKEN)]),
+                mesh.sidecar("other-app", None, &[]),
+            );
+            let game_sidecar = mesh.sidecar_at("game-app", Some(game.port), ports, &[]).await;
+            tokio::join!(game_sidecar.finds("gateway"), other_sidecar.finds("gateway"));
+            World { gateway, game_sidecar, other_sidecar, _rest: (game, behind_gateway, mesh, folder) }
+        })
+        .await
+}
+
+/// An invocation of the gateway through a sidecar, by plain HTTP.
+fn through(sidecar: &Daprd, path: &str) -> RequestBuilder {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    client.post(format!("http://127.0.0.1:{}/v1.0/invoke/gateway.{NAMESPACE}/method/{path}", sidecar.http))
+}
+
+async fn status(request: RequestBuilder) -> (u16, String) {
+    let answer = request.send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+fn to_nobody(event: &str) -> String {
+    format!("v1/clients/{NOBODY}/events/{event}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_speaks_for_the_exposures_that_it_is_behind_and_for_no_other() {
+    let world = world().await;
+    let (known, said) = status(through(&world.game_sidecar, &to_nobody("game.note"))).await;
+    assert_eq!(known, 404, "known, but nobody is there: {said}");
+    assert_eq!(status(through(&world.game_sidecar, &to_nobody("chat.notice"))).await.0, 403);
+    assert_eq!(status(through(&world.other_sidecar, &to_nobody("game.note"))).await.0, 403);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_caller_says_of_itself_is_overwritten_by_its_sidecar() {
+    let world = world().await;
+    let forged = |sidecar, app: &str, namespace: &str| {
+        through(sidecar, &to_nobody("game.note"))
+            .header("dapr-caller-app-id", app)
+            .header("dapr-caller-namespace", namespace)
+    };
+    assert_eq!(status(forged(&world.other_sidecar, "game-app", NAMESPACE)).await.0, 403);
+    assert_eq!(status(forged(&world.game_sidecar, "other-app", "elsewhere")).await.0, 404, "still known as itself");
+    let with_token = forged(&world.other_sidecar, "game-app", NAMESPACE).header("dapr-api-token", APP_TOKEN);
+    assert!([401, 403].contains(&status(with_token).await.0));
+    let twice = forged(&world.other_sidecar, "game-app", NAMESPACE).header("dapr-caller-app-id", "game-app");
+    assert!([401, 403].contains(&status(twice).await.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beside_the_sidecar_nobody_passes_for_a_dapr_app() {
+    let world = world().await;
+    let url = format!("{}/{}", world.gateway.internal, to_nobody("game.note"));
+    let (app, namespace) = (("dapr-caller-app-id", "game-app"), ("dapr-caller-namespace", NAMESPACE));
+    let token = ("dapr-api-token", APP_TOKEN);
+    for (headers, expected) in [
+        (vec![app, namespace, token], 404),
+        (vec![app, namespace], 401),
+        (vec![app, namespace, ("dapr-api-token", "the app token of the gatewax")], 401),
+        (vec![app, token], 401),
+        (vec![app, app, namespace, token], 401),
+        (vec![app, ("dapr-caller-app-id", "other-app"), namespace, token], 401),
+        (vec![app, namespace, namespace, token], 401),
+        (vec![app, namespace, token, token], 401),
+        (vec![app, ("dapr-caller-namespace", "elsewhere"), token], 403),
+    ] {
+        assert_eq!(post(url.clone(), &headers, b"").await.status, expected, "{headers:?}");
+    }
+    assert!(!world.gateway.process.output().contains(APP_TOKEN), "the app token in the log");
+}
