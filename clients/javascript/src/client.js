@@ -5,12 +5,14 @@
  */
 
 import { Emitter } from "./emitter.js";
-import { CancelledError, ClosedError, TimeoutError, UnavailableError } from "./errors.js";
+import { CancelledError, ClosedError, UnavailableError } from "./errors.js";
 import { collector } from "./exchange.js";
 import { Flag } from "./header.js";
-import { Inbound } from "./inbound.js";
+import { Inbound, Push } from "./inbound.js";
 import { Keeper } from "./keeper.js";
-import { Push, systemClock } from "./options.js";
+import { opened } from "./opening.js";
+import { systemClock } from "./options.js";
+import { Orphans } from "./orphans.js";
 import { toBytes } from "./payload.js";
 import { PeerMessage, Peers } from "./peers.js";
 import { Session, position } from "./session.js";
@@ -18,11 +20,16 @@ import { AnswerStream } from "./stream.js";
 
 const CONTROL_MS = 10_000;
 const MAX_CONTROLS = 256;
+const MAX_DESCRIBED = 4096;
 
 /** @typedef {import("./options.js").ClientOptions["token"]} Token */
 
 /**
  * One client of one gateway fleet, over as many connections as it takes.
+ *
+ * `on` takes the names of {@link ClientEvents} and those of services, which have a dot: each listener of `game.found` is
+ * given what the service tells (a {@link Push}), and the newest one what it asks (an {@link InboundRequest}): what that
+ * listener returns, or what its promise gives, is the answer.
  *
  * @extends {Emitter<import("./options.js").ClientEvents>}
  */
@@ -31,16 +38,17 @@ export class Client extends Emitter {
   #keeper;
   #inbound;
   #peers;
+  #orphans = new Orphans();
   #options;
   #clock;
   /** @type {Token} */
   #token;
   /** The next `peers` message names all there are. */
   #wholePeers = false;
-  /** @type {Map<string, import("./inbound.js").Handler>} */
-  #handlers = new Map();
   /** @type {import("./inbound.js").Handler | undefined} */
   #peerHandler;
+  /** @type {Map<string, boolean>} Whether a name is declared idempotent, as `describe` said. */
+  #idempotent = new Map();
 
   /**
    * @param {string} url  of the gateway's `/connect`: `ws:`, `wss:`, `http:`, `https:`, or relative to the page
@@ -76,7 +84,15 @@ export class Client extends Emitter {
       hooks: {
         control: (link, message) => this.#control(link, message),
         frame: (link, frame) => this.#frame(frame, link),
-        state: (change) => this.emit("state", change),
+        state: (change) => {
+          if (change.state === "closed") this.#orphans.failAll(change.code);
+          this.emit("state", change);
+        },
+        orphans: (exchanges) => {
+          this.#orphans.take(exchanges);
+          if (this.state === "closed") this.#orphans.failAll();
+          else this.#repeat();
+        },
         token: () => (typeof this.#token === "function" ? this.#token() : this.#token),
         tokenRefused: () => {
           if (typeof this.#token === "string") this.#token = undefined;
@@ -88,6 +104,7 @@ export class Client extends Emitter {
     this.#inbound = new Inbound({
       send: (handle, flags, number, payload) => this.#link().sendFrame(handle, flags, number, payload),
       max: options.maxInbound ?? 256,
+      clock,
     });
     this.#peers = new Peers({
       request: (peer, payload, options) => this.#call(peer.gone ? undefined : peer.handle, peer.label, payload, options),
@@ -148,43 +165,8 @@ export class Client extends Emitter {
    */
   open({ signal } = {}) {
     if (this.state === "open") return Promise.resolve(this);
-    return new Promise((resolve, reject) => {
-      /** @type {{ code?: number, reason?: string }} */
-      let last = {};
-      const { connectTimeout } = this.#options;
-      const timer = this.#clock.setTimeout(() => {
-        done();
-        const error = new TimeoutError("the gateway", connectTimeout);
-        error.cause = new ClosedError(last.reason || `closed with ${last.code}`, { code: last.code });
-        this.close();
-        reject(error);
-      }, connectTimeout);
-      const abort = () => {
-        done();
-        this.close();
-        reject(signal?.reason);
-      };
-      const unlisten = [
-        this.on("discovery", () => {
-          done();
-          resolve(this);
-        }),
-        this.on("state", (change) => {
-          last = change;
-          if (change.state !== "closed") return;
-          done();
-          reject(new ClosedError(change.reason || `the gateway closed with ${change.code}`, { code: change.code }));
-        }),
-      ];
-      const done = () => {
-        this.#clock.clearTimeout(timer);
-        signal?.removeEventListener("abort", abort);
-        for (const remove of unlisten) remove();
-      };
-      if (signal?.aborted) return abort();
-      signal?.addEventListener("abort", abort, { once: true });
-      this.#keeper.open();
-    });
+    const open = () => this.#keeper.open();
+    return opened(this, { open, signal, clock: this.#clock, timeoutMs: this.#options.connectTimeout });
   }
 
   /**
@@ -241,10 +223,13 @@ export class Client extends Emitter {
 
   /**
    * @param {string} name  of an endpoint or event
-   * @returns {Promise<{ [field: string]: any }>}  its schema, where it publishes one
+   * @returns {Promise<{ [field: string]: any }>}  its schema, where it publishes one. An endpoint that says it is idempotent is called
+   *   again from then on when a connection breaks, unless the call says otherwise
    */
-  describe(name) {
-    return this.control({ type: "describe", name });
+  async describe(name) {
+    const about = await this.control({ type: "describe", name });
+    if (this.#idempotent.size < MAX_DESCRIBED) this.#idempotent.set(name, about.idempotent === true);
+    return about;
   }
 
   /**
@@ -322,17 +307,6 @@ export class Client extends Emitter {
   }
 
   /**
-   * Answers the requests that services send under an event's name.
-   *
-   * @param {string} event  `<service>.<event>`
-   * @param {import("./inbound.js").Handler | undefined} handler  none: this client answers 501
-   */
-  answer(event, handler) {
-    if (handler) this.#handlers.set(event, handler);
-    else this.#handlers.delete(event);
-  }
-
-  /**
    * Answers the requests of peers that have no `onRequest` of their own.
    *
    * @param {import("./inbound.js").Handler | undefined} handler  none: this client answers 501
@@ -387,6 +361,8 @@ export class Client extends Emitter {
         payload: toBytes(payload),
         timeoutMs: Number.isFinite(timeoutMs) ? timeoutMs : 0,
         signal: options.signal,
+        // A peer's handle is never a service's: only what has a backend is called again.
+        again: this.#session.serviceByHandle.has(handle) && (options.idempotent ?? this.#idempotent.get(target) ?? false),
       },
     };
   }
@@ -447,12 +423,14 @@ export class Client extends Emitter {
         this.#session.discover(message);
         this.#inbound.endAll();
         this.#begin(link, false);
+        this.#repeat();
         break;
       case "resumed":
         this.#session.continue(message);
         this.#wholePeers = true;
         this.#begin(link, true);
         this.#inbound.repeat();
+        this.#repeat();
         break;
       case "service_update": {
         const update = link === this.#keeper.current && this.#session.update(message);
@@ -482,6 +460,7 @@ export class Client extends Emitter {
         this.#keeper.goingAway(link, message.reconnect_after_ms);
         break;
       case "gap":
+        if (this.#keeper.isRetired(link)) break;
         this.#session.gap(message);
         this.emit("gap", message);
         break;
@@ -526,6 +505,12 @@ export class Client extends Emitter {
     this.emit("peers", change);
   }
 
+  /** Calls again, over the current link, what a link that is gone left unanswered. */
+  #repeat() {
+    const link = this.#keeper.current;
+    if (link) this.#orphans.give(link.exchanges, this.#session.services);
+  }
+
   async #refreshToken() {
     if (typeof this.#token !== "function") return;
     try {
@@ -551,16 +536,18 @@ export class Client extends Emitter {
     const logged = (flags & Flag.LOGGED) !== 0;
     if (logged && !this.#session.admit(number)) return;
     const peer = this.#peers.byHandle.get(handle);
-    const event = this.#session.eventByHandle.get(handle);
+    const event = /** @type {`${string}.${string}` | undefined} */ (this.#session.eventByHandle.get(handle));
     if (!(flags & Flag.ONE_WAY)) {
-      const handler = peer ? (peer.onRequest ?? this.#peerHandler) : event === undefined ? undefined : this.#handlers.get(event);
-      this.#inbound.answer(frame, { peer, event }, handler);
+      const handler = peer ? (peer.onRequest ?? this.#peerHandler) : event === undefined ? undefined : this.newest(event);
+      this.#inbound.answer(frame, { peer, event }, /** @type {any} */ (handler));
     } else if (peer) {
       const message = new PeerMessage(peer, payload);
       peer.onMessage?.(message);
       this.emit("message", message);
     } else {
-      this.emit("push", new Push(payload, { event, handle, number, logged }));
+      const push = new Push(payload, { event, handle, number, logged });
+      if (event !== undefined) this.emit(event, push);
+      this.emit("push", push);
     }
   }
 

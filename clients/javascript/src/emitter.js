@@ -8,13 +8,13 @@
  * @template {Record<string, any>} Events  name → what the listener is given
  */
 export class Emitter {
-  /** @type {Map<keyof Events, Set<(detail: any) => void>>} */
+  /** @type {Map<keyof Events, Set<(detail: any) => unknown>>} */
   #listeners = new Map();
 
   /**
    * @template {keyof Events} Name
    * @param {Name} name
-   * @param {(detail: Events[Name]) => void} listener
+   * @param {(detail: Events[Name]) => unknown} listener
    * @returns {() => void}  removes it again
    */
   on(name, listener) {
@@ -27,7 +27,7 @@ export class Emitter {
   /**
    * @template {keyof Events} Name
    * @param {Name} name
-   * @param {(detail: Events[Name]) => void} listener
+   * @param {(detail: Events[Name]) => unknown} listener
    */
   off(name, listener) {
     const set = this.#listeners.get(name);
@@ -71,18 +71,28 @@ export class Emitter {
   }
 
   /**
-   * A listener that throws is reported and does not keep the others from being called.
+   * @param {keyof Events} name
+   * @returns {((detail: any) => unknown) | undefined}  the listener that came last
+   */
+  newest(name) {
+    return [...(this.#listeners.get(name) ?? [])].at(-1);
+  }
+
+  /**
+   * A listener that throws, or whose promise rejects, is reported and does not keep the others from being called.
    *
    * @template {keyof Events} Name
    * @param {Name} name
    * @param {Events[Name]} detail
    */
   emit(name, detail) {
+    const failed = (/** @type {unknown} */ error) => console.error(`a listener of ${String(name)} failed`, error);
     for (const listener of [...(this.#listeners.get(name) ?? [])]) {
       try {
-        listener(detail);
+        const result = listener(detail);
+        if (result instanceof Promise) result.catch(failed);
       } catch (error) {
-        console.error(`a listener of ${String(name)} failed`, error);
+        failed(error);
       }
     }
   }

@@ -97,7 +97,7 @@ export class TimeoutError extends BannouError {
   }
 }
 
-/** The caller cancelled. */
+/** The caller cancelled, or, for a handler of this client, does not wait any more. */
 export class CancelledError extends BannouError {
   /**
    * @param {string} target
@@ -105,10 +105,12 @@ export class CancelledError extends BannouError {
    * @param {boolean} [end.confirmed]  the other side said 499: it will not answer any more
    * @param {import("./payload.js").Answer} [end.answer]  the answer, when it had left before the cancel arrived
    * @param {unknown} [end.reason]  of the signal
+   * @param {number} [end.status]  of a request of others: 499 cancelled, 408 too late, 404 gone or already answered
    */
-  constructor(target, { confirmed = false, answer, reason } = {}) {
-    super(`the call of ${target} was cancelled`, { cause: reason });
+  constructor(target, { confirmed = false, answer, reason, status = 499 } = {}) {
+    super(status === 499 ? `the call of ${target} was cancelled` : `the call of ${target} is over (${status})`, { cause: reason });
     this.target = target;
+    this.status = status;
     this.confirmed = confirmed;
     this.answer = answer;
   }

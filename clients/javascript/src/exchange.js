@@ -4,8 +4,9 @@
  * @module
  */
 
-import { CallError, CancelledError, ClosedError, LimitError, TimeoutError } from "./errors.js";
+import { CallError, CancelledError, LimitError, TimeoutError } from "./errors.js";
 import { Flag, decodeError, encodeError } from "./header.js";
+import { inDoubt } from "./orphans.js";
 import { Answer, concat } from "./payload.js";
 
 /**
@@ -31,6 +32,7 @@ import { Answer, concat } from "./payload.js";
  * @property {number} timeoutMs  0 for none
  * @property {boolean} [perPart]  the timeout runs from part to part
  * @property {AbortSignal} [signal]
+ * @property {boolean} [again]  it may be made again when its connection goes away
  */
 
 /** How long a cancel waits to be confirmed: peers may not honour one. */
@@ -53,7 +55,7 @@ export class Exchange {
   /**
    * @param {Request} request
    * @param {Sink} sink
-   * @param {{ clock: Clock, send: (flags: number, payload: Uint8Array) => void, forget: () => void }} by
+   * @param {{ clock: Clock, send: (flags: number, payload: Uint8Array) => void, forget: () => void }} by  its connection
    */
   constructor(request, sink, by) {
     this.request = request;
@@ -67,6 +69,11 @@ export class Exchange {
       signal.addEventListener("abort", abort, { once: true });
       this.#unlisten = () => signal.removeEventListener("abort", abort);
     }
+  }
+
+  /** Its connection may go away without it: nothing of the answer was seen, and doing it twice does no harm. */
+  get mayBeMadeAgain() {
+    return this.request.again === true && this.state === "open" && this.partCount === 0;
   }
 
   /** Milliseconds since the request. */
@@ -102,9 +109,7 @@ export class Exchange {
     this.state = "cancelling";
     this.#reason = reason;
     this.by.clock.clearTimeout(this.#timer);
-    this.#timer = this.by.clock.setTimeout(() => {
-      this.fail(new CancelledError(this.request.target, { confirmed: false, reason }));
-    }, CONFIRM_MS);
+    this.#timer = this.by.clock.setTimeout(() => this.cancelled(), CONFIRM_MS);
     try {
       this.by.send(Flag.ERROR, encodeError(499));
     } catch {
@@ -149,6 +154,11 @@ export class Exchange {
   fail(error) {
     this.#over();
     this.#settle(() => this.sink.fail(error));
+  }
+
+  /** Ends it as cancelled, without the other side's word. */
+  cancelled() {
+    this.fail(new CancelledError(this.request.target, { confirmed: false, reason: this.#reason }));
   }
 
   #over() {
@@ -199,17 +209,37 @@ export class Exchanges {
    * @throws {LimitError | ClosedError} when it was not sent
    */
   start(request, sink) {
-    const { handle, number } = request;
     if (this.#open.size >= this.max) throw new LimitError(`${this.max} exchanges are open already`);
-    const key = identity(handle, number);
-    this.send(handle, 0, number, request.payload);
-    const exchange = new Exchange(request, sink, {
-      clock: this.clock,
-      send: (flags, payload) => this.send(handle, flags, number, payload),
-      forget: () => this.#open.delete(key),
-    });
-    this.#open.set(key, exchange);
+    this.send(request.handle, 0, request.number, request.payload);
+    const exchange = new Exchange(request, sink, this.#by(request));
+    this.#open.set(identity(request.handle, request.number), exchange);
     return exchange;
+  }
+
+  /**
+   * Makes a request again whose connection went away.
+   *
+   * @param {Exchange} exchange  which no other connection has
+   * @param {string} handle  of its target here
+   */
+  adopt(exchange, handle) {
+    const request = (exchange.request = { ...exchange.request, handle });
+    exchange.by = this.#by(request);
+    this.#open.set(identity(handle, request.number), exchange);
+    try {
+      this.send(handle, 0, request.number, request.payload);
+    } catch {
+      exchange.fail(inDoubt(exchange));
+    }
+  }
+
+  /** @param {Request} request */
+  #by({ handle, number }) {
+    return {
+      clock: this.clock,
+      send: (/** @type {number} */ flags, /** @type {Uint8Array} */ payload) => this.send(handle, flags, number, payload),
+      forget: () => this.#open.delete(identity(handle, number)),
+    };
   }
 
   /**
@@ -247,12 +277,18 @@ export class Exchanges {
     }
   }
 
-  /** @param {number} [code]  of the close: everything still open is in doubt */
-  endAll(code) {
-    for (const exchange of [...this.#open.values()]) {
-      const { target } = exchange.request;
-      exchange.fail(new ClosedError(`the connection ended before ${target} answered`, { code, inDoubt: true }));
-    }
+  /**
+   * The connection is gone: what is open is in doubt.
+   *
+   * @param {number} [code]  of the close
+   * @param {(exchanges: Exchange[]) => void} [orphans]  takes those that may be made again
+   */
+  endAll(code, orphans) {
+    const all = [...this.#open.values()];
+    this.#open.clear();
+    const again = all.filter((exchange) => orphans && exchange.mayBeMadeAgain);
+    for (const exchange of all) if (!again.includes(exchange)) exchange.fail(inDoubt(exchange, code));
+    if (again.length > 0) orphans?.(again);
   }
 }
 

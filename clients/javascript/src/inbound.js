@@ -8,8 +8,10 @@ import { AnswerError, CancelledError } from "./errors.js";
 import { Flag, decodeError, encodeError } from "./header.js";
 import { Body, concat, toBytes } from "./payload.js";
 
-/** The newest answers to services that are kept, to be repeated after a resume. */
+/** The newest answers to services that are kept, to be repeated after a resume; no more numbers may be listed in one. */
 const KEPT_ANSWERS = 32;
+/** No request has a deadline beyond this. What its own is, a client is not told, but for an end when it has passed. */
+const LONGEST_MS = 60 * 60_000;
 
 /**
  * What a handler gives back. An async iterable is sent part by part.
@@ -31,17 +33,17 @@ export class InboundRequest extends Body {
    * @param {bigint} about.number
    * @param {boolean} about.logged
    * @param {Uint8Array} about.payload
-   * @param {AbortSignal} about.signal
+   * @param {AbortSignal} [about.signal]
    * @param {import("./peers.js").Peer} [about.peer]
    * @param {string} [about.event]
    */
-  constructor({ handle, number, logged, payload, signal, peer, event }) {
+  constructor({ handle, number, logged, payload, signal = new AbortController().signal, peer, event }) {
     super(payload);
     this.handle = handle;
     this.number = number;
     /** From a service, by way of a log. */
     this.logged = logged;
-    /** Aborted when the asker cancels, gives up or is gone. */
+    /** Aborted when the asker cancels, gives up or is gone: an answer would reach nobody. */
     this.signal = signal;
     /** Who asks, when it is a peer. */
     this.peer = peer;
@@ -50,21 +52,34 @@ export class InboundRequest extends Body {
   }
 }
 
+/** What a service tells: it wants no answer, and its signal is never aborted. */
+export class Push extends InboundRequest {
+  /**
+   * @param {Uint8Array} payload
+   * @param {{ event: string | undefined, handle: string, number: bigint, logged: boolean }} about
+   */
+  constructor(payload, about) {
+    super({ ...about, payload });
+  }
+}
+
 /** Inbound exchanges by their identity: handle, `LOGGED` or not, and number. */
 export class Inbound {
   /** @type {Map<string, { handle: string, number: bigint, logged: boolean, abort: AbortController }>} */
   #open = new Map();
-  /** @type {Map<string, { handle: string, flags: number, number: bigint, payload: Uint8Array }>} */
+  /** @type {Map<string, { handle: string, flags: number, number: bigint, payload: Uint8Array, at: number }>} */
   #kept = new Map();
 
   /**
    * @param {object} by
    * @param {(handle: string, flags: number, number: bigint, payload: Uint8Array) => void} by.send  throws when it cannot
    * @param {number} by.max  requests answered at once
+   * @param {import("./exchange.js").Clock} by.clock
    */
-  constructor({ send, max }) {
+  constructor({ send, max, clock }) {
     this.send = send;
     this.max = max;
+    this.clock = clock;
   }
 
   get size() {
@@ -142,16 +157,21 @@ export class Inbound {
     const logged = frame.flags & Flag.LOGGED;
     const flags = Flag.INBOUND | logged | extra;
     if (logged) {
-      this.#kept.set(identity(frame.handle, true, frame.number), { handle: frame.handle, flags, number: frame.number, payload });
-      for (const key of this.#kept.keys()) {
-        if (this.#kept.size <= KEPT_ANSWERS) break;
-        this.#kept.delete(key);
-      }
+      const { handle, number } = frame;
+      this.#kept.set(identity(handle, true, number), { handle, flags, number, payload, at: this.clock.now() });
+      this.#forgetOld();
     }
     try {
       this.send(frame.handle, flags, frame.number, payload);
     } catch {
       // The asker learns it from the connection's end, or gets the kept answer after a resume.
+    }
+  }
+
+  #forgetOld() {
+    const oldest = this.clock.now() - LONGEST_MS;
+    for (const [key, { at }] of this.#kept) {
+      if (this.#kept.size > KEPT_ANSWERS || at < oldest) this.#kept.delete(key);
     }
   }
 
@@ -162,7 +182,7 @@ export class Inbound {
     const key = identity(frame.handle, (frame.flags & Flag.LOGGED) !== 0, frame.number);
     this.#kept.delete(key);
     const { status } = decodeError(frame.payload);
-    this.#open.get(key)?.abort.abort(new CancelledError(`a request (${status})`, { confirmed: true }));
+    this.#open.get(key)?.abort.abort(new CancelledError("a request", { confirmed: true, status }));
   }
 
   /**
@@ -182,10 +202,11 @@ export class Inbound {
     this.#kept.clear();
   }
 
-  /** @returns {string[]}  the logged numbers that a resume lists, the newest 32 */
+  /** @returns {string[]}  what a resume lists: the newest 32 numbers of services that are being answered, or were */
   openNumbers() {
-    const numbers = [...this.#kept.values(), ...[...this.#open.values()].filter((open) => open.logged)];
-    return [...new Set(numbers.map(({ number }) => number.toString()))].slice(-KEPT_ANSWERS);
+    this.#forgetOld();
+    const numbers = [...this.#kept.values(), ...[...this.#open.values()].filter((open) => open.logged)].map(({ number }) => number);
+    return [...new Set(numbers)].sort((a, b) => (a < b ? -1 : 1)).slice(-KEPT_ANSWERS).map(String);
   }
 
   /** Repeats the kept answers, after a resume. */

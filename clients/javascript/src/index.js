@@ -30,8 +30,7 @@ export {
   handleToBytes,
   logPosition,
 } from "./header.js";
-export { InboundRequest } from "./inbound.js";
-export { Push } from "./options.js";
+export { InboundRequest, Push } from "./inbound.js";
 export { Answer, Body } from "./payload.js";
 export { Peer, PeerMessage } from "./peers.js";
 export { AnswerStream } from "./stream.js";

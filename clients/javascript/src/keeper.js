@@ -37,6 +37,7 @@ const PING_MS = 10_000;
  * @property {(change: StateChange) => void} state
  * @property {() => string | undefined | Promise<string | undefined>} token
  * @property {() => void} tokenRefused
+ * @property {(exchanges: import("./exchange.js").Exchange[]) => void} orphans  calls that may be made again
  * @property {() => { [field: string]: any }} resume  the fields of a `resume` message
  * @property {((tap: import("./link.js").Tap) => void) | undefined} tap
  */
@@ -85,6 +86,11 @@ export class Keeper {
   /** Every link that may still bring an answer. */
   get links() {
     return [...(this.current ? [this.current] : []), ...this.#retired.keys()];
+  }
+
+  /** @param {Link} link */
+  isRetired(link) {
+    return this.#retired.has(link);
   }
 
   /** Starts, or tries again at once when it was waiting. */
@@ -172,6 +178,7 @@ export class Keeper {
         if (this.#retired.has(link) && link.exchanges.size === 0) link.close();
       },
       tap: this.hooks.tap,
+      orphans: this.hooks.orphans,
       gone: (link, code, reason) => this.#ended(link, code, reason),
     };
   }

@@ -11,6 +11,8 @@ import { decodeFrame, encodeFrame } from "./header.js";
 
 /** Close codes of our own: browsers may send 1000 and 3000 to 4999 only. */
 const CLOSE_PROTOCOL = 3002;
+/** The protocol's own code for a connection that nothing was heard on. */
+const CLOSE_LOST = 4408;
 
 const OPEN = 1;
 
@@ -31,6 +33,7 @@ const OPEN = 1;
  * @property {(link: Link, message: { type: string, [field: string]: any }) => void} control
  * @property {(link: Link, frame: import("./header.js").Frame) => void} frame
  * @property {(link: Link, code: number, reason: string) => void} gone  exactly once
+ * @property {(exchanges: import("./exchange.js").Exchange[]) => void} [orphans]  calls that may be made again elsewhere
  * @property {((tap: Tap) => void) | undefined} [tap]
  */
 
@@ -151,7 +154,8 @@ export class Link {
    */
   drop(code, reason) {
     this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
-    this.close();
+    // Should it arrive after all: a gateway that was told 1000 keeps no session for who comes back.
+    this.close(code === 1000 ? 1000 : CLOSE_LOST, reason);
     this.socket.terminate?.();
     this.#end(code, reason);
   }
@@ -163,8 +167,9 @@ export class Link {
   #end(code, reason) {
     if (this.#gone) return;
     this.#gone = true;
-    this.exchanges.endAll(code);
     this.controls.endAll(code);
     this.hooks.gone(this, code, reason);
+    // After `gone`, which may have ended the client for good, or found that another link is there already.
+    this.exchanges.endAll(code, this.hooks.orphans);
   }
 }

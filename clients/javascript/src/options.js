@@ -4,8 +4,6 @@
  * @module
  */
 
-import { Body } from "./payload.js";
-
 /**
  * @typedef {object} ClientOptions
  * @property {string | (() => string | undefined | Promise<string | undefined>)} [token]  a JWT, or who gets one when a connection begins
@@ -29,17 +27,25 @@ import { Body } from "./payload.js";
  * @typedef {object} CallOptions
  * @property {number} [timeout]  milliseconds until the last frame, for streams until the next one; 0 for none
  * @property {AbortSignal} [signal]  cancels; the promise settles when the other side has confirmed
+ * @property {boolean} [idempotent]  make the call again when the connection breaks before an answer; otherwise it fails as in doubt,
+ *   unless `describe` said that the endpoint is idempotent
  * @property {boolean} [raw]  the promise gives the bare bytes
  */
 
 /**
- * @typedef {object} ClientEvents
+ * Beside these, each `<service>.<event>` is one: what a service tells (a `Push`) or asks (an `InboundRequest`).
+ *
+ * @typedef {ClientNews & { [event: `${string}.${string}`]: import("./inbound.js").InboundRequest }} ClientEvents
+ */
+
+/**
+ * @typedef {object} ClientNews
  * @property {import("./keeper.js").StateChange} state
  * @property {import("./session.js").Discovery} discovery  a session began or was resumed
  * @property {import("./session.js").Update} update  the set of names changed
  * @property {import("./peers.js").PeersChange} peers
  * @property {import("./peers.js").PeerMessage} message  a one-way message of a peer
- * @property {Push} push  a one-way message of a service
+ * @property {import("./inbound.js").Push} push  a one-way message of a service, whatever its event
  * @property {{ token: string, expiresInS?: number }} token  a login service gave this client a token; it is remembered
  * @property {{ expiresInS?: number }} token_expiring
  * @property {import("./reconnect.js").Closing} closing
@@ -49,21 +55,6 @@ import { Body } from "./payload.js";
  * @property {{ type: string, [field: string]: any }} control  every control message of the gateway, after it took effect
  * @property {import("./link.js").Tap} frame  every frame in both directions
  */
-
-/** A one-way message of a service. */
-export class Push extends Body {
-  /**
-   * @param {Uint8Array} bytes
-   * @param {{ event: string | undefined, handle: string, number: bigint, logged: boolean }} about
-   */
-  constructor(bytes, { event, handle, number, logged }) {
-    super(bytes);
-    this.event = event;
-    this.handle = handle;
-    this.number = number;
-    this.logged = logged;
-  }
-}
 
 /** @type {import("./exchange.js").Clock} */
 export const systemClock = {

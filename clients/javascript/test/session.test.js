@@ -107,7 +107,7 @@ test("a peer who leaves ends every exchange with them", async () => {
 test("services that ask are answered with their own number, once per log position", async () => {
   const { client, socket } = await connected();
   const asked = [];
-  client.answer("game.ask", (request) => {
+  client.on("game.ask", (request) => {
     asked.push(request.text());
     return { move: 1 };
   });
@@ -177,7 +177,7 @@ test("a resume that cannot be is a gap and a fresh session", async () => {
 
 test("a resume that succeeds keeps the set, takes whole peers, and repeats kept answers", async () => {
   const { client, net, clock, socket } = await connected();
-  client.answer("game.ask", () => "kept");
+  client.on("game.ask", () => "kept");
   const number = (1n << 48n) | 10n;
   socket.frame(ASK, Flag.INBOUND | Flag.LOGGED, number, "a");
   socket.control({ type: "peers", added: { bob: { handle: PEER }, eve: { handle: OTHER } } });
@@ -277,6 +277,14 @@ test("going_away: the old link answers while the new one comes, then closes", as
   assert.equal((await answer).text(), "still here");
   assert.equal(socket.closedWith.code, 1000);
   assert.equal(client.state, "open");
+});
+
+test("a connection that is given up says so by a code that keeps the session", async () => {
+  const { client, net, clock, socket } = await connected();
+  client.interrupt();
+  assert.equal(socket.closedWith.code, 4408);
+  await clock.advance(125);
+  assert.ok(net.last.protocols.includes("bannou.resume"));
 });
 
 test("silence is broken by a ping, and ends the connection when that stays unanswered", async () => {

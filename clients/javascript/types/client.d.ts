@@ -10,6 +10,10 @@ export type Token = import("./options.js").ClientOptions["token"];
 /**
  * One client of one gateway fleet, over as many connections as it takes.
  *
+ * `on` takes the names of {@link ClientEvents} and those of services, which have a dot: each listener of `game.found` is
+ * given what the service tells (a {@link Push}), and the newest one what it asks (an {@link InboundRequest}): what that
+ * listener returns, or what its promise gives, is the answer.
+ *
  * @extends {Emitter<import("./options.js").ClientEvents>}
  */
 export declare class Client extends Emitter<import("./options.js").ClientEvents> {
@@ -77,7 +81,8 @@ export declare class Client extends Emitter<import("./options.js").ClientEvents>
     ping(): Promise<number>;
     /**
      * @param {string} name  of an endpoint or event
-     * @returns {Promise<{ [field: string]: any }>}  its schema, where it publishes one
+     * @returns {Promise<{ [field: string]: any }>}  its schema, where it publishes one. An endpoint that says it is idempotent is called
+     *   again from then on when a connection breaks, unless the call says otherwise
      */
     describe(name: string): Promise<{
         [field: string]: any;
@@ -176,13 +181,6 @@ export declare class Client extends Emitter<import("./options.js").ClientEvents>
      * @param {import("./payload.js").Payload} [payload]
      */
     oneWay(name: string, payload?: import("./payload.js").Payload): void;
-    /**
-     * Answers the requests that services send under an event's name.
-     *
-     * @param {string} event  `<service>.<event>`
-     * @param {import("./inbound.js").Handler | undefined} handler  none: this client answers 501
-     */
-    answer(event: string, handler: import("./inbound.js").Handler | undefined): void;
     /**
      * Answers the requests of peers that have no `onRequest` of their own.
      *

@@ -11,16 +11,16 @@ export declare class Emitter<Events extends Record<string, any>> {
     /**
      * @template {keyof Events} Name
      * @param {Name} name
-     * @param {(detail: Events[Name]) => void} listener
+     * @param {(detail: Events[Name]) => unknown} listener
      * @returns {() => void}  removes it again
      */
-    on<Name extends keyof Events>(name: Name, listener: (detail: Events[Name]) => void): () => void;
+    on<Name extends keyof Events>(name: Name, listener: (detail: Events[Name]) => unknown): () => void;
     /**
      * @template {keyof Events} Name
      * @param {Name} name
-     * @param {(detail: Events[Name]) => void} listener
+     * @param {(detail: Events[Name]) => unknown} listener
      */
-    off<Name extends keyof Events>(name: Name, listener: (detail: Events[Name]) => void): void;
+    off<Name extends keyof Events>(name: Name, listener: (detail: Events[Name]) => unknown): void;
     /**
      * The next such event, or the next that satisfies `accept`.
      *
@@ -41,7 +41,12 @@ export declare class Emitter<Events extends Record<string, any>> {
      */
     hasListeners(name: keyof Events): boolean;
     /**
-     * A listener that throws is reported and does not keep the others from being called.
+     * @param {keyof Events} name
+     * @returns {((detail: any) => unknown) | undefined}  the listener that came last
+     */
+    newest(name: keyof Events): ((detail: any) => unknown) | undefined;
+    /**
+     * A listener that throws, or whose promise rejects, is reported and does not keep the others from being called.
      *
      * @template {keyof Events} Name
      * @param {Name} name

@@ -85,9 +85,10 @@ export declare class TimeoutError extends BannouError {
      */
     constructor(target: string, timeoutMs: number);
 }
-/** The caller cancelled. */
+/** The caller cancelled, or, for a handler of this client, does not wait any more. */
 export declare class CancelledError extends BannouError {
     target: string;
+    status: number;
     confirmed: boolean;
     answer: import("./payload.js").Answer | undefined;
     /**
@@ -96,11 +97,13 @@ export declare class CancelledError extends BannouError {
      * @param {boolean} [end.confirmed]  the other side said 499: it will not answer any more
      * @param {import("./payload.js").Answer} [end.answer]  the answer, when it had left before the cancel arrived
      * @param {unknown} [end.reason]  of the signal
+     * @param {number} [end.status]  of a request of others: 499 cancelled, 408 too late, 404 gone or already answered
      */
-    constructor(target: string, { confirmed, answer, reason }?: {
+    constructor(target: string, { confirmed, answer, reason, status }?: {
         confirmed?: boolean;
         answer?: import("./payload.js").Answer;
         reason?: unknown;
+        status?: number;
     });
 }
 /** The connection is not there, or went away while an answer was awaited. */

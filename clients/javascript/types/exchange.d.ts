@@ -34,6 +34,10 @@ export type Request = {
      */
     perPart?: boolean;
     signal?: AbortSignal;
+    /**
+     * it may be made again when its connection goes away
+     */
+    again?: boolean;
 };
 /** One exchange. */
 export declare class Exchange {
@@ -52,13 +56,15 @@ export declare class Exchange {
     /**
      * @param {Request} request
      * @param {Sink} sink
-     * @param {{ clock: Clock, send: (flags: number, payload: Uint8Array) => void, forget: () => void }} by
+     * @param {{ clock: Clock, send: (flags: number, payload: Uint8Array) => void, forget: () => void }} by  its connection
      */
     constructor(request: Request, sink: Sink, by: {
         clock: Clock;
         send: (flags: number, payload: Uint8Array) => void;
         forget: () => void;
     });
+    /** Its connection may go away without it: nothing of the answer was seen, and doing it twice does no harm. */
+    get mayBeMadeAgain(): boolean;
     /** Milliseconds since the request. */
     get ageMs(): number;
     /**
@@ -75,6 +81,8 @@ export declare class Exchange {
     receive(frame: import("./header.js").Frame): void;
     /** @param {Error} error  that ends it */
     fail(error: Error): void;
+    /** Ends it as cancelled, without the other side's word. */
+    cancelled(): void;
     /**
      * @param {Uint8Array} bytes
      * @returns {Answer}
@@ -109,6 +117,13 @@ export declare class Exchanges {
      */
     start(request: Request, sink: Sink): Exchange;
     /**
+     * Makes a request again whose connection went away.
+     *
+     * @param {Exchange} exchange  which no other connection has
+     * @param {string} handle  of its target here
+     */
+    adopt(exchange: Exchange, handle: string): void;
+    /**
      * @param {import("./header.js").Frame} frame  without `INBOUND`
      * @returns {boolean}  whether it belongs to an open exchange
      */
@@ -128,8 +143,13 @@ export declare class Exchanges {
      * @param {string} handle
      */
     endWith(handle: string): void;
-    /** @param {number} [code]  of the close: everything still open is in doubt */
-    endAll(code?: number): void;
+    /**
+     * The connection is gone: what is open is in doubt.
+     *
+     * @param {number} [code]  of the close
+     * @param {(exchanges: Exchange[]) => void} [orphans]  takes those that may be made again
+     */
+    endAll(code?: number, orphans?: (exchanges: Exchange[]) => void): void;
 }
 /**
  * A sink that collects a whole answer for a promise.

@@ -22,7 +22,7 @@ export declare class InboundRequest extends Body {
     number: bigint;
     /** From a service, by way of a log. */
     logged: boolean;
-    /** Aborted when the asker cancels, gives up or is gone. */
+    /** Aborted when the asker cancels, gives up or is gone: an answer would reach nobody. */
     signal: AbortSignal;
     /** Who asks, when it is a peer. */
     peer: import("./peers.js").Peer | undefined;
@@ -34,7 +34,7 @@ export declare class InboundRequest extends Body {
      * @param {bigint} about.number
      * @param {boolean} about.logged
      * @param {Uint8Array} about.payload
-     * @param {AbortSignal} about.signal
+     * @param {AbortSignal} [about.signal]
      * @param {import("./peers.js").Peer} [about.peer]
      * @param {string} [about.event]
      */
@@ -43,9 +43,22 @@ export declare class InboundRequest extends Body {
         number: bigint;
         logged: boolean;
         payload: Uint8Array;
-        signal: AbortSignal;
+        signal?: AbortSignal;
         peer?: import("./peers.js").Peer;
         event?: string;
+    });
+}
+/** What a service tells: it wants no answer, and its signal is never aborted. */
+export declare class Push extends InboundRequest {
+    /**
+     * @param {Uint8Array} payload
+     * @param {{ event: string | undefined, handle: string, number: bigint, logged: boolean }} about
+     */
+    constructor(payload: Uint8Array, about: {
+        event: string | undefined;
+        handle: string;
+        number: bigint;
+        logged: boolean;
     });
 }
 /** Inbound exchanges by their identity: handle, `LOGGED` or not, and number. */
@@ -53,14 +66,17 @@ export declare class Inbound {
     #private;
     send: (handle: string, flags: number, number: bigint, payload: Uint8Array) => void;
     max: number;
+    clock: import("./exchange.js").Clock;
     /**
      * @param {object} by
      * @param {(handle: string, flags: number, number: bigint, payload: Uint8Array) => void} by.send  throws when it cannot
      * @param {number} by.max  requests answered at once
+     * @param {import("./exchange.js").Clock} by.clock
      */
-    constructor({ send, max }: {
+    constructor({ send, max, clock }: {
         send: (handle: string, flags: number, number: bigint, payload: Uint8Array) => void;
         max: number;
+        clock: import("./exchange.js").Clock;
     });
     get size(): number;
     /**
@@ -87,7 +103,7 @@ export declare class Inbound {
     endWith(handle: string): void;
     /** Ends everything: the session it belonged to is over. */
     endAll(): void;
-    /** @returns {string[]}  the logged numbers that a resume lists, the newest 32 */
+    /** @returns {string[]}  what a resume lists: the newest 32 numbers of services that are being answered, or were */
     openNumbers(): string[];
     /** Repeats the kept answers, after a resume. */
     repeat(): void;

@@ -6,8 +6,7 @@
 export { Client, connect } from "./client.js";
 export { AnswerError, BannouError, CallError, CancelledError, ClosedError, ControlError, LimitError, ProtocolError, TimeoutError, UnavailableError, } from "./errors.js";
 export { Flag, HEADER_BYTES, MAX_NUMBER, decodeError, decodeFrame, encodeError, encodeFrame, flagNames, handleFromBytes, handleToBytes, logPosition, } from "./header.js";
-export { InboundRequest } from "./inbound.js";
-export { Push } from "./options.js";
+export { InboundRequest, Push } from "./inbound.js";
 export { Answer, Body } from "./payload.js";
 export { Peer, PeerMessage } from "./peers.js";
 export { AnswerStream } from "./stream.js";

@@ -32,6 +32,10 @@ export type KeeperHooks = {
     token: () => string | undefined | Promise<string | undefined>;
     tokenRefused: () => void;
     /**
+     * calls that may be made again
+     */
+    orphans: (exchanges: import("./exchange.js").Exchange[]) => void;
+    /**
      * the fields of a `resume` message
      */
     resume: () => {
@@ -57,6 +61,7 @@ export type KeeperHooks = {
  * @property {(change: StateChange) => void} state
  * @property {() => string | undefined | Promise<string | undefined>} token
  * @property {() => void} tokenRefused
+ * @property {(exchanges: import("./exchange.js").Exchange[]) => void} orphans  calls that may be made again
  * @property {() => { [field: string]: any }} resume  the fields of a `resume` message
  * @property {((tap: import("./link.js").Tap) => void) | undefined} tap
  */
@@ -113,6 +118,8 @@ export declare class Keeper {
     });
     /** Every link that may still bring an answer. */
     get links(): Link[];
+    /** @param {Link} link */
+    isRetired(link: Link): boolean;
     /** Starts, or tries again at once when it was waiting. */
     open(): void;
     /**

@@ -35,6 +35,10 @@ export type LinkHooks = {
      * exactly once
      */
     gone: (link: Link, code: number, reason: string) => void;
+    /**
+     * calls that may be made again elsewhere
+     */
+    orphans?: (exchanges: import("./exchange.js").Exchange[]) => void;
     tap?: ((tap: Tap) => void) | undefined;
 };
 /**
@@ -53,6 +57,7 @@ export type LinkHooks = {
  * @property {(link: Link, message: { type: string, [field: string]: any }) => void} control
  * @property {(link: Link, frame: import("./header.js").Frame) => void} frame
  * @property {(link: Link, code: number, reason: string) => void} gone  exactly once
+ * @property {(exchanges: import("./exchange.js").Exchange[]) => void} [orphans]  calls that may be made again elsewhere
  * @property {((tap: Tap) => void) | undefined} [tap]
  */
 /** A connection to one gateway. */
