@@ -8,8 +8,9 @@ export function startKeys({ tabs, services, calls, connection }) {
 
   const actions = {
     1: () => tabs.show("call"),
-    2: () => tabs.show("chat"),
-    3: () => tabs.show("media"),
+    2: () => tabs.show("events"),
+    3: () => tabs.show("chat"),
+    4: () => tabs.show("media"),
     "/": () => services.focusFilter(),
     l: () => $("#wire-filter").select(),
     d: () => connection.toggle(),

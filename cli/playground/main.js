@@ -4,6 +4,7 @@ import { startAccount } from "./account.js";
 import { startCalls } from "./call.js";
 import { startChat } from "./chat.js";
 import { startConnection } from "./connection.js";
+import { startEvents } from "./events.js";
 import { startKeys } from "./keys.js";
 import { startMedia } from "./media.js";
 import { startServices } from "./services.js";
@@ -11,7 +12,7 @@ import { startTabs } from "./tabs.js";
 import { startWire } from "./wire.js";
 
 /** What the page works with when nobody serves a configuration. */
-const DEFAULTS = { connect: "/connect", media: undefined, accounts: [], examples: {} };
+const DEFAULTS = { connect: "/connect", media: undefined, accounts: [], examples: {}, events: {} };
 /** A page that is left open should come back whenever its gateway does. */
 const A_DAY_MS = 24 * 60 * 60 * 1000;
 
@@ -38,6 +39,7 @@ const services = startServices(client, config, {
   },
 });
 const account = startAccount(client, config);
+startEvents(client, config, { tabs });
 startChat(client, { tabs, account });
 startMedia(client, config, { account });
 const connection = startConnection(client, calls);

@@ -61,7 +61,7 @@ export function startServices(client, config, { chosen }) {
     if (events.length > 0) {
       children.push(
         h("div", { class: "group events", role: "group", "aria-label": "events" }, h("h3", { text: "may arrive" }),
-          ...events.map((name) => h("div", { class: "event", title: `handle ${client.events.get(name)}` }, icon("event"), h("span", { text: name })))),
+          ...events.map((name) => h("div", { class: "event", dataset: { event: name }, title: `handle ${client.events.get(name)}` }, icon("event"), h("span", { text: name })))),
       );
     }
     if (children.length === 0) {

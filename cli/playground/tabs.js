@@ -1,4 +1,4 @@
-// The three things to do here.
+// The four things to do here.
 import { arrowKeys, $ } from "./dom.js";
 
 export function startTabs() {

@@ -223,6 +223,9 @@ test("the keyboard does it all", async (t) => {
   await page.locator("#answers .status.good").waitFor();
   await page.keyboard.press("Escape");
   await page.keyboard.press("2");
+  await page.locator("#event-form").waitFor();
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("3");
   await page.locator("#panel-chat").waitFor();
   await page.keyboard.press("?");
   await page.locator("#help[open]").waitFor();

@@ -11,16 +11,16 @@ use std::time::Duration;
 use axum::http::Uri;
 use bannou_gateway::app::{self, Bound, Options, StartError};
 use bannou_gateway::auth::Secrets;
-use bannou_gateway::bus::Bus;
 use bannou_gateway::forward;
 use bannou_gateway::internal::access::digest;
 use bannou_gateway::internal::{self, Access, Services};
 
-use crate::demo::{APPS, Demo};
+use crate::demo::{APPS, Demo, Voice};
 use crate::dev::apps::{App, AppError, by_id};
 use crate::dev::bus;
 use crate::dev::follow::{FollowError, Follower, News};
 use crate::dev::greeting::{self, Apps, Places};
+use crate::dev::internal::InternalPort;
 use crate::playground::{self, OwnOrigins};
 
 /// Run a gateway on this machine for the YAML in a folder, with a playground in the browser and demo services behind it.
@@ -102,13 +102,24 @@ pub async fn run(args: Args) -> Result<(), DevError> {
         Follower::start(&folder, fleet).map_err(|error| DevError::Folder { folder: folder.clone(), error })?;
     let wanted: Vec<&str> =
         if no_demo { Vec::new() } else { APPS.into_iter().filter(|a| !own.contains_key(*a)).collect() };
-    let (bus, voice) = bus::local();
+    let services = InternalPort::new(&token).ok_or(DevError::Token)?;
+    let voice = Voice::new(services.clone());
     let demo = Demo::start(&wanted, follower.signer(), Some(voice)).await.map_err(DevError::Demo)?;
     let internal = internal::Options {
         addr: (Ipv4Addr::LOCALHOST, internal_port).into(),
         access: Access::default().with_token(digest(token.as_bytes()), Services::All),
     };
-    let bound = bind(port, admin_port, internal, &own, &demo, &follower, &bus).await?;
+    let options = || Options {
+        admin_addr: (Ipv4Addr::LOCALHOST, admin_port).into(),
+        internal: internal.clone(),
+        forward: forward::Config { overrides: overrides(&own, &demo), ..forward::Config::default() },
+        bus: bus::local(),
+        // Nobody is to wait for a browser tab to leave.
+        drain: Duration::ZERO,
+        ..Options::default()
+    };
+    let bound = bind(port, &follower, demo.game, &services, options).await?;
+    services.found(bound.internal_addr());
 
     let catalog = follower.catalogs().borrow().clone();
     let apps = Apps { own: &own, demo: &demo.urls };
@@ -139,12 +150,10 @@ pub async fn run(args: Args) -> Result<(), DevError> {
 /// costs another try.
 async fn bind(
     port: u16,
-    admin_port: u16,
-    internal: internal::Options,
-    own: &BTreeMap<String, String>,
-    demo: &Demo,
     follower: &Follower,
-    bus: &Arc<dyn Bus>,
+    game: Option<SocketAddr>,
+    services: &InternalPort,
+    options: impl Fn() -> Options,
 ) -> Result<Bound, DevError> {
     let mut tries = 5;
     loop {
@@ -154,16 +163,10 @@ async fn bind(
         let keyring = follower.keyring();
         let options = Options {
             client_addr,
-            admin_addr: (Ipv4Addr::LOCALHOST, admin_port).into(),
-            internal: internal.clone(),
-            extra_routes: playground::router(OwnOrigins::new(origins.clone().into()), demo.game),
+            extra_routes: playground::router(OwnOrigins::new(origins.clone().into()), game, services.clone()),
             extra_origins: origins,
-            forward: forward::Config { overrides: overrides(own, demo), ..forward::Config::default() },
             secrets: Secrets::Live(Arc::new(move |path| keyring.get(path))),
-            bus: bus.clone(),
-            // Nobody is to wait for a browser tab to leave.
-            drain: Duration::ZERO,
-            ..Options::default()
+            ..options()
         };
         match app::build(options, follower.catalogs()).await {
             Err(StartError::Listen { what: "clients", .. }) if port == 0 && tries > 0 => tries -= 1,

@@ -68,8 +68,9 @@ async fn say(voice: Option<&Voice>, headers: &HeaderMap, body: &[u8]) -> Respons
     let Some(client_id) = from_gateway(headers, "bannou-client-id") else { return no_client() };
     let Some(voice) = voice else { return silent() };
     let from = from_gateway(headers, "bannou-subject").unwrap_or_else(|| label(None, &client_id));
-    match voice.tell("all", "chat.notice", &json!({"from": from, "text": text})).await {
-        Ok(()) => Json(json!({"told": "everybody"})).into_response(),
+    match voice.to_all("chat.notice", &json!({"from": from, "text": text})).await {
+        Ok(told) if told.status.is_success() => Json(json!({"told": "everybody"})).into_response(),
+        Ok(told) => problem(StatusCode::BAD_GATEWAY, format!("the gateway answered {}", told.status)),
         Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
     }
 }

@@ -15,7 +15,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use bannou_gateway::bus::Unpublished;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::io::{AsyncWriteExt, BufReader};
@@ -25,6 +24,7 @@ use tokio::time::timeout;
 
 use super::Voice;
 use super::http::{from_gateway, no_client, problem, silent};
+use crate::dev::internal::Unreachable;
 use crate::lines::read_line;
 
 const TICKET_LIFE: Duration = Duration::from_secs(60);
@@ -32,7 +32,7 @@ const MAX_TICKETS: usize = 1024;
 const MAX_CONNECTIONS: usize = 128;
 /// For the ticket, and for each write.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A player has this long to say that they are ready: the event's `timeout`.
+/// A player has this long to say that they are ready: the event's `timeout`, by which the gateway gives up.
 const READY: Duration = Duration::from_secs(10);
 /// Matches that are being made at once.
 const MAX_MATCHES: usize = 64;
@@ -81,13 +81,13 @@ fn find_match(matches: &Arc<Semaphore>, voice: Option<Voice>, headers: &HeaderMa
     answer
 }
 
-async fn make_match(voice: &Voice, client_id: &str, player: &str, id: &str) -> Result<(), Unpublished> {
+async fn make_match(voice: &Voice, client_id: &str, player: &str, id: &str) -> Result<(), Unreachable> {
     let found = json!({"match": id, "status": "found", "players": [player, "the house"]});
-    voice.tell(client_id, "game.match_found", &found).await?;
+    voice.to_client(client_id, "game.match_found", &found).await?;
     let question = json!({"match": id, "answer_within_s": READY.as_secs()});
-    let answer = voice.ask(client_id, "game.ready_check", &question, READY).await;
+    let answer = voice.to_client(client_id, "game.ready_check", &question).await?;
     let ready = serde_json::from_slice::<Value>(&answer.body).is_ok_and(|a| a["ready"] == true);
-    let because = match answer.status {
+    let because = match answer.status.as_u16() {
         200 if ready => None,
         200 => Some(format!("{player} is not ready")),
         408 => Some(format!("{player} did not answer in time")),
@@ -97,7 +97,7 @@ async fn make_match(voice: &Voice, client_id: &str, player: &str, id: &str) -> R
         None => json!({"match": id, "status": "starting"}),
         Some(because) => json!({"match": id, "status": "cancelled", "because": because}),
     };
-    voice.tell(client_id, "game.match_found", &outcome).await
+    voice.to_client(client_id, "game.match_found", &outcome).await.map(drop)
 }
 
 fn connect(tickets: &Mutex<Tickets>, address: SocketAddr, headers: &HeaderMap) -> Response {

@@ -5,6 +5,7 @@ pub mod bus;
 mod changes;
 pub mod follow;
 pub mod greeting;
+pub mod internal;
 mod project;
 mod secrets;
 mod watch;

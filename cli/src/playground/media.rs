@@ -28,7 +28,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
-use super::OwnOrigins;
+use super::{OwnOrigins, is_own};
 use crate::lines::{MAX_LINE, read_line};
 
 const MAX_RELAYS: usize = 64;
@@ -58,11 +58,8 @@ fn accept(mut request: Request, origins: &OwnOrigins, game: Option<SocketAddr>, 
         return (StatusCode::UPGRADE_REQUIRED, upgrade, "this is a WebSocket\n").into_response();
     }
     // Any page in the world can open a WebSocket to loopback; only the own one is served. Native programs send none.
-    if let Some(origin) = headers.get(header::ORIGIN) {
-        let own = origins.get().is_some_and(|own| own.iter().any(|o| o.as_bytes() == origin.as_bytes()));
-        if !own {
-            return (StatusCode::FORBIDDEN, "not from this origin\n").into_response();
-        }
+    if headers.get(header::ORIGIN).is_some_and(|origin| !is_own(origins, origin)) {
+        return (StatusCode::FORBIDDEN, "not from this origin\n").into_response();
     }
     let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY) else {
         return (StatusCode::BAD_REQUEST, "no Sec-WebSocket-Key\n").into_response();

@@ -2,15 +2,18 @@
 
 mod files;
 mod media;
+mod send;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use axum::http::HeaderValue;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use crate::demo::ACCOUNTS;
+use crate::dev::internal::InternalPort;
 
 /// Values of `Origin` that belong to the page itself. Known only once the port is bound, and set then; until then no
 /// browser is let in.
@@ -21,8 +24,13 @@ pub fn origins_of(address: SocketAddr) -> Vec<String> {
     ["127.0.0.1", "localhost"].map(|host| format!("http://{host}:{}", address.port())).into()
 }
 
-/// `game`: the only address that the media relay dials.
-pub fn router(origins: OwnOrigins, game: Option<SocketAddr>) -> Router {
+/// Whether a page with this `Origin` is the playground itself.
+fn is_own(origins: &OwnOrigins, origin: &HeaderValue) -> bool {
+    origins.get().is_some_and(|own| own.iter().any(|o| o.as_bytes() == origin.as_bytes()))
+}
+
+/// `game`: the only address that the media relay dials. `port`: where the page's events go.
+pub fn router(origins: OwnOrigins, game: Option<SocketAddr>, port: InternalPort) -> Router {
     let config = config();
     Router::new()
         .merge(files::router())
@@ -30,11 +38,12 @@ pub fn router(origins: OwnOrigins, game: Option<SocketAddr>) -> Router {
             "/playground/config.json",
             get(move || async move { (files::headers("application/json"), Json(config)) }),
         )
-        .route("/playground/media", media::route(origins, game))
+        .route("/playground/media", media::route(origins.clone(), game))
+        .route("/playground/api/v1/{*rest}", send::route(origins, port))
 }
 
 /// What the page cannot know by itself. `examples`: a payload to begin with, by endpoint; a string is sent as it is,
-/// anything else as JSON.
+/// anything else as JSON. `events`: the same for what services send.
 fn config() -> Value {
     json!({
         "connect": "/connect",
@@ -52,6 +61,11 @@ fn config() -> Value {
             "echo.stream": {"parts": 8, "ms": 250},
             "game.connect": {},
             "game.find_match": {},
+        },
+        "events": {
+            "chat.notice": {"from": "the playground", "text": "Hello, everybody"},
+            "game.match_found": {"match": "c0ffee01", "status": "found", "players": ["ada", "grace"]},
+            "game.ready_check": {"match": "c0ffee01", "answer_within_s": 10},
         },
     })
 }

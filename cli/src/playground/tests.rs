@@ -1,5 +1,6 @@
 //! The page's files and the media relay, over real sockets.
 
+use axum::http::{HeaderMap, StatusCode};
 use futures_util::{SinkExt, StreamExt};
 use reqwest::Client;
 use tokio::net::{TcpListener, TcpStream};
@@ -22,9 +23,23 @@ async fn serve(apps: &[&str]) -> Served {
     let demo = Demo::start(apps, Arc::new(|| None), None).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = router(OwnOrigins::new(origins_of(address).into()), demo.game);
+    let port = InternalPort::new("the-token").unwrap();
+    port.found(internal().await);
+    let router = router(OwnOrigins::new(origins_of(address).into()), demo.game, port);
     tokio::spawn(async move { axum::serve(listener, router).await });
     Served { address, demo, http: Client::builder().no_proxy().build().unwrap() }
+}
+
+/// In the place of the gateway's internal port: says what it was asked, as a client's answer.
+async fn internal() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().fallback(|uri: axum::http::Uri, headers: HeaderMap, body: String| async move {
+        let asked = json!({"path": uri.path(), "as": headers["authorization"].to_str().unwrap(), "body": body});
+        (StatusCode::CONFLICT, [("bannou-status", "409"), ("x-internal", "1")], Json(asked))
+    });
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
 }
 
 impl Served {
@@ -186,4 +201,38 @@ async fn other_origins_and_plain_requests_are_refused() {
     }
     let plain = served.http.get(format!("http://{}/playground/media", served.address)).send().await.unwrap();
     assert_eq!(plain.status(), 426);
+}
+
+#[tokio::test]
+async fn the_page_alone_sends_events_and_never_sees_the_token() {
+    let served = serve(&[]).await;
+    let (own, port) = (format!("http://127.0.0.1:{}", served.address.port()), served.address.port());
+    let url = format!("{own}/playground/api/v1/all/events/chat.notice");
+    let post = |origin: Option<String>| {
+        let request = served.http.post(&url).body("hello");
+        origin.map_or(served.http.post(&url), |origin| request.header("origin", origin)).send()
+    };
+    for foreign in [
+        None,
+        Some("null".to_owned()),
+        Some(format!("http://evil.example:{port}")),
+        Some(format!("https://127.0.0.1:{port}")),
+        Some("http://127.0.0.1:1".to_owned()),
+    ] {
+        let refused = post(foreign.clone()).await.unwrap();
+        assert_eq!(refused.status(), 403, "{foreign:?}");
+        assert!(refused.headers().get("access-control-allow-origin").is_none());
+    }
+    let answer = post(Some(own)).await.unwrap();
+    assert_eq!((answer.status().as_u16(), &answer.headers()["bannou-status"]), (409, &HeaderValue::from_static("409")));
+    assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+    assert!(answer.headers().get("x-internal").is_none());
+    let asked: Value = answer.json().await.unwrap();
+    assert_eq!(asked, json!({"path": "/v1/all/events/chat.notice", "as": "Bearer the-token", "body": "hello"}));
+
+    let localhost = post(Some(format!("http://localhost:{port}"))).await.unwrap();
+    assert_eq!(localhost.status(), 409, "the page by its other name");
+    assert_eq!(served.http.get(&url).send().await.unwrap().status(), 405);
+    let config = served.http.get(format!("http://{}/playground/config.json", served.address)).send().await.unwrap();
+    assert!(!config.text().await.unwrap().contains("the-token"));
 }
