@@ -17,6 +17,8 @@ pub enum Mode {
     Full,
     /// As [`Unpublished::Returned`] by the confirmation.
     Return,
+    /// So for one message, then `Confirm`.
+    ReturnOne,
 }
 
 pub struct Fake {
@@ -97,6 +99,10 @@ impl Bus for Fake {
         match mode {
             Mode::Full => return Err(Unpublished::Full),
             Mode::Hold => self.inner.lock().held.push(sender),
+            Mode::ReturnOne => {
+                self.inner.lock().mode = Mode::Confirm;
+                drop(sender.send(Err(Unpublished::Returned)));
+            }
             Mode::Return => drop(sender.send(Err(Unpublished::Returned))),
             Mode::Confirm => {
                 if let To::Log(log) = to {

@@ -69,6 +69,16 @@ async fn over_an_outage_nothing_within_the_bound_is_lost_and_order_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_start_that_comes_back_does_not_follow_its_own_end() {
+    let world = World::new(100);
+    world.bus.set(Mode::ReturnOne);
+    world.announce(&[(1, Connected), (1, Disconnected), (2, Connected)]);
+    world.announcer.flushed().await;
+    let said = [(1, Connected), (1, Disconnected), (2, Connected), (1, Connected), (1, Disconnected)];
+    assert_eq!(world.said(), said, "the first one was returned: its session is told again, in order");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_end_for_every_start_that_went_out_and_for_no_other() {
     let world = World::new(2);
     world.announce(&[(1, Connected), (2, Connected)]);
