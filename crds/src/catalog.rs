@@ -41,6 +41,9 @@ pub struct Fleet {
     /// How long a gateway without word from the broker's control stream serves more than anonymous tiers.
     #[serde(default = "five_minutes")]
     pub max_control_age_ms: u64,
+    /// Services of this catalog that may revoke, ban and kick, in order of name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub managers: Vec<String>,
 }
 
 fn five_minutes() -> u64 {
@@ -116,6 +119,9 @@ pub struct Tier {
     pub admission: Admission,
     pub limits: Limits,
     pub peers: Peers,
+    /// Services of this catalog that may grant and revoke the tier at run time, in order of name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grantable_by: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

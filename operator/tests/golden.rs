@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use bannou_crds::Catalog;
 use bannou_operator::catalog::{ObjectStatus, compile, unattached};
-use bannou_operator::index::{Object, World};
+use bannou_operator::index::{Object, ObjectKind, Service, Workload, World, decode};
 use serde_json::Value;
 
 /// Resources must be complete here: no defaults of kubectl or of a folder.
@@ -18,15 +18,24 @@ fn objects(text: &str) -> Vec<Object> {
 
 fn object(document: Value) -> Object {
     match document["kind"].as_str() {
-        Some("Fleet") => Object::Fleet(serde_json::from_value(document).expect("a Fleet")),
-        Some("AccessTier") => Object::AccessTier(serde_json::from_value(document).expect("an AccessTier")),
+        Some("Fleet") => decode(ObjectKind::Fleet, document.clone()).unwrap_or_else(|| panic!("{document}")),
+        Some("AccessTier") => decode(ObjectKind::AccessTier, document.clone()).unwrap_or_else(|| panic!("{document}")),
         Some("ServiceExposure") => {
-            Object::ServiceExposure(serde_json::from_value(document).expect("a ServiceExposure"))
+            decode(ObjectKind::ServiceExposure, document.clone()).unwrap_or_else(|| panic!("{document}"))
         }
         Some("Namespace") => Object::Namespace {
             name: document["metadata"]["name"].as_str().expect("a name").to_owned(),
             labels: serde_json::from_value(document["metadata"]["labels"].clone()).unwrap_or_default(),
         },
+        Some("Deployment") => {
+            Object::Workload(Workload::of_deployment(&serde_json::from_value(document).expect("a workload or Service")))
+        }
+        Some("StatefulSet") => Object::Workload(Workload::of_stateful_set(
+            &serde_json::from_value(document).expect("a workload or Service"),
+        )),
+        Some("Service") => {
+            Object::Service(Service::of(&serde_json::from_value(document).expect("a workload or Service")))
+        }
         kind => panic!("{kind:?} has no place in a case"),
     }
 }
@@ -45,8 +54,8 @@ type Outcome = (BTreeMap<String, Option<Catalog>>, BTreeMap<String, ObjectStatus
 fn outcome(world: &World) -> Outcome {
     let mut catalogs = BTreeMap::new();
     let mut conditions = unattached(world);
-    for fleet in world.fleets.keys() {
-        let compiled = compile(world, fleet);
+    for fleet in world.all_fleets() {
+        let compiled = compile(world, &fleet);
         catalogs.insert(fleet.to_string(), compiled.catalog);
         conditions.extend(compiled.conditions);
     }
@@ -126,6 +135,10 @@ fn every_reason_has_a_case() {
         "FleetNotFound",
         "TierNotFound",
         "IssuerNotFound",
+        "ServiceNotFound",
+        "BackendNotFound",
+        "BackendNotDaprEnabled",
+        "NoReadyPods",
         "Pending",
     ] {
         assert!(seen.contains(&format!("reason: {reason}\n")), "{reason}");

@@ -25,7 +25,7 @@ pub struct Reading {
 pub fn read(path: &Path, fleet: Option<&str>) -> Result<Reading, Vec<String>> {
     let folder = folder::load(path).map_err(|m| m.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     let fleet = folder.fleet(fleet).map_err(|line| vec![line])?;
-    let Compiled { catalog, conditions } = compile(&folder.world, &fleet);
+    let Compiled { catalog, conditions, .. } = compile(&folder.world, &fleet);
     let mut advice = report::advice(&conditions);
     advice.extend(report::advice(&unattached(&folder.world)));
     let Some(catalog) = catalog else {

@@ -14,7 +14,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use bannou_crds::kinds::SecretRef;
-use bannou_operator::index::{Key, Object, World};
+use bannou_operator::index::{Key, World};
 
 use self::objects::Document;
 use self::shape::Wrong;
@@ -128,10 +128,10 @@ impl Reader {
                 return;
             }
             Document::Secret { key, .. } => Identity("Secret", key.clone()),
-            Document::Object(Object::Fleet(o)) => Identity("Fleet", Key::of(&o.metadata)),
-            Document::Object(Object::AccessTier(o)) => Identity("AccessTier", Key::of(&o.metadata)),
-            Document::Object(Object::ServiceExposure(o)) => Identity("ServiceExposure", Key::of(&o.metadata)),
-            Document::Object(Object::Namespace { name, .. }) => Identity("Namespace", Key::new("", name)),
+            Document::Object(object) => {
+                let reference = object.reference();
+                Identity(reference.kind.as_str(), reference.key)
+            }
         };
         if let Some((file, line)) = self.seen.get(&identity) {
             let Identity(kind, key) = &identity;

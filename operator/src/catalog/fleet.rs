@@ -19,6 +19,7 @@ const SYMMETRIC: &[&str] = &["HS256", "HS384", "HS512"];
 pub(super) struct FleetPlan {
     pub catalog: catalog::Fleet,
     pub names: Vec<NamePattern>,
+    pub managers: Vec<ServiceRef>,
 }
 
 impl FleetPlan {
@@ -102,8 +103,9 @@ pub(super) fn parse(key: &Key, spec: &FleetSpec) -> (FleetPlan, Problems) {
             5 * MINUTE,
             (1_000, 30 * DAY),
         ),
+        managers: Vec::new(),
     };
-    (FleetPlan { catalog, names }, p)
+    (FleetPlan { catalog, names, managers: spec.managers.clone() }, p)
 }
 
 fn parse_names(p: &mut Problems, spec: &FleetSpec) -> Vec<NamePattern> {

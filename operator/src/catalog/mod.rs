@@ -5,9 +5,11 @@
 //! exposure costs it that tier. Only a Fleet that is not accepted gives no catalog at all; gateways keep the last good.
 
 mod attach;
+mod backend;
 mod check;
 mod exposure;
 mod fleet;
+mod names;
 mod path;
 mod status;
 mod tier;
@@ -15,17 +17,17 @@ mod tier;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bannou_crds::catalog::{self, Catalog, FORMAT, Service};
-use bannou_crds::kinds::{AccessTier, Fleet, ServiceExposure, Source};
+use bannou_crds::kinds::{AccessTier, FleetSpec, ServiceExposure, ServiceRef};
 use bannou_crds::{Kind, Target};
 
 use self::attach::{Applicant, Gate};
 use self::check::Problems;
-use self::exposure::ExposurePlan;
 use self::fleet::FleetPlan;
+use self::names::Names;
 use self::status::Findings;
 pub use self::status::{Condition, ConditionType, ObjectStatus, Reason, Status};
 use self::tier::TierPlan;
-use crate::index::{BackendKey, BackendState, Key, ObjectKind, ObjectRef, World, age};
+use crate::index::{Key, ObjectKind, ObjectRef, Undecodable, World, age};
 
 const MAX_TIERS: usize = 512;
 
@@ -36,6 +38,8 @@ pub struct Compiled {
     pub catalog: Option<Catalog>,
     /// Of the Fleet itself, of the tiers in its namespace, and of the exposures that ask for it.
     pub conditions: BTreeMap<ObjectRef, ObjectStatus>,
+    /// Who has which service's name, for [`World::settle`].
+    pub owners: BTreeMap<String, Key>,
 }
 
 /// Compiles one fleet. Objects of other fleets are not looked at.
@@ -69,37 +73,93 @@ pub fn unattached(world: &World) -> BTreeMap<ObjectRef, ObjectStatus> {
         };
         tell(ObjectKind::ServiceExposure, key, exposure.metadata.generation, message);
     }
+    for (object, unread) in &world.undecodable {
+        let fleet = match object.kind {
+            ObjectKind::ServiceExposure => world.fleet_of_unreadable(unread),
+            _ => Some(object.key.namespace.as_str()),
+        };
+        if fleet.and_then(|namespace| world.fleet_in(namespace)).is_none() {
+            conditions.insert(object.clone(), unreadable(unread));
+        }
+    }
     conditions
+}
+
+/// What an object is told that cannot be read.
+fn unreadable(object: &Undecodable) -> ObjectStatus {
+    let mut findings = Findings::default();
+    let message = format!("It cannot be read by this version of the operator: {}; correct it.", object.error);
+    findings.withdraw(Reason::Invalid, message);
+    let endpoints = (object.object.kind != ObjectKind::Fleet).then_some(0);
+    findings.status(object.metadata.generation, endpoints, true)
 }
 
 /// With the hash of names left open, since nobody can write a test with a collision of SHA-256.
 fn compile_with(world: &World, fleet: &Key, hash: &dyn Fn(Kind, &[u8]) -> Target) -> Compiled {
     let mut conditions = BTreeMap::new();
-    let Some(resource) = world.fleets.get(fleet) else {
-        return Compiled { catalog: None, conditions };
+    let object = ObjectRef { kind: ObjectKind::Fleet, key: fleet.clone() };
+    let (resource, unread) = (world.fleets.get(fleet), world.undecodable.get(&object));
+    let generation = match (resource, unread) {
+        (Some(resource), _) => resource.metadata.generation,
+        (None, Some(unread)) => unread.metadata.generation,
+        (None, None) => return Compiled { catalog: None, conditions, owners: BTreeMap::new() },
     };
     if let Some(first) = world.fleet_in(&fleet.namespace)
-        && Key::of(&first.metadata) != *fleet
+        && first != *fleet
     {
         let mut findings = Findings::default();
         let message = format!(
-            "A namespace has one Fleet, and Fleet {} was here first; put this one into a namespace of its own.",
-            Key::of(&first.metadata)
+            "A namespace has one Fleet, and Fleet {first} was here first; put this one into a namespace of its own."
         );
         findings.withdraw(Reason::NameConflict, message);
-        let object = ObjectRef { kind: ObjectKind::Fleet, key: fleet.clone() };
-        conditions.insert(object, findings.status(resource.metadata.generation, None, true));
-        return Compiled { catalog: None, conditions };
+        conditions.insert(object, findings.status(generation, None, true));
+        return Compiled { catalog: None, conditions, owners: BTreeMap::new() };
     }
-    let (plan, problems) = fleet::parse(fleet, &resource.spec);
-    let mut compiler = Compiler { world, fleet: plan, hash, accepted: problems.is_empty(), conditions };
-    compiler.tell_fleet(fleet, resource, problems);
-    let (plans, tiers) = compiler.tiers();
-    let services = compiler.services(&plans);
+    // One that cannot be read has no catalog, but those who belong to it are told so.
+    let (plan, problems) = match resource {
+        Some(resource) => fleet::parse(fleet, &resource.spec),
+        None => fleet::parse(fleet, &FleetSpec::default()),
+    };
+    let accepted = problems.is_empty() && unread.is_none();
+    let names = Names::of(world, &plan);
+    let mut compiler = Compiler { world, fleet: plan, hash, accepted, conditions };
+    compiler.tell_fleet(object, generation, problems);
+    compiler.tell_unreadable();
+    let (plans, mut tiers) = compiler.tiers();
+    let services = compiler.services(&plans, &names);
+    resolve_grantors(&plans, &services, &mut tiers);
     compiler.tell_tiers(&services, tiers.findings);
     let Compiler { fleet, accepted, conditions, .. } = compiler;
-    let catalog = Catalog { format: FORMAT, fleet: fleet.catalog, tiers: tiers.compiled, services };
-    Compiled { catalog: accepted.then_some(catalog), conditions }
+    let FleetPlan { mut catalog, managers, .. } = fleet;
+    catalog.managers = present(&managers, &services).0;
+    let catalog = Catalog { format: FORMAT, fleet: catalog, tiers: tiers.compiled, services };
+    Compiled { catalog: accepted.then_some(catalog), conditions, owners: names.into_owners() }
+}
+
+/// The names of those services that are in the catalog under the namespace that was given with them, and the rest.
+fn present<'r>(refs: &'r [ServiceRef], services: &[Service]) -> (Vec<String>, Vec<&'r ServiceRef>) {
+    let is_there = |r: &&ServiceRef| services.iter().any(|s| s.name == r.service && s.namespace == r.namespace);
+    let (there, missing): (Vec<&ServiceRef>, Vec<&ServiceRef>) = refs.iter().partition(is_there);
+    let names: BTreeSet<String> = there.into_iter().map(|r| r.service.clone()).collect();
+    (names.into_iter().collect(), missing)
+}
+
+/// Who may grant a tier is bound to the namespace that the tier's owner named: a service of that name from elsewhere may not.
+fn resolve_grantors(plans: &BTreeMap<String, TierPlan>, services: &[Service], tiers: &mut Tiers) {
+    for tier in &mut tiers.compiled {
+        let Some(plan) = plans.get(&tier.name) else { continue };
+        let (names, missing) = present(&plan.grantable_by, services);
+        tier.grantable_by = names;
+        let found = tiers.findings.entry(tier.name.clone()).or_default();
+        for missing in missing {
+            let message = format!(
+                "spec.grantableBy: this fleet has no service {:?} of the namespace {:?}, so nobody grants the tier in its name; \
+                 expose it, or correct the name.",
+                missing.service, missing.namespace
+            );
+            found.unresolved(Reason::ServiceNotFound, message);
+        }
+    }
 }
 
 struct Compiler<'a> {
@@ -122,11 +182,25 @@ impl<'a> Compiler<'a> {
         &self.fleet.catalog.namespace
     }
 
-    fn tell_fleet(&mut self, key: &Key, resource: &Fleet, problems: Problems) {
+    fn tell_fleet(&mut self, object: ObjectRef, generation: Option<i64>, problems: Problems) {
         let mut findings = Findings::default();
         reject(&mut findings, problems);
-        let object = ObjectRef { kind: ObjectKind::Fleet, key: key.clone() };
-        self.conditions.insert(object, findings.status(resource.metadata.generation, None, true));
+        self.conditions.insert(object, findings.status(generation, None, true));
+    }
+
+    fn tell_unreadable(&mut self) {
+        for (object, unread) in &self.world.undecodable {
+            let mine = match object.kind {
+                ObjectKind::ServiceExposure => self.world.fleet_of_unreadable(unread) == Some(self.namespace()),
+                ObjectKind::Fleet => {
+                    object.key.namespace == self.namespace() && object.key.name == self.fleet.catalog.name
+                }
+                _ => object.key.namespace == self.namespace(),
+            };
+            if mine {
+                self.conditions.insert(object.clone(), unreadable(unread));
+            }
+        }
     }
 
     fn tiers(&self) -> (BTreeMap<String, TierPlan>, Tiers) {
@@ -163,6 +237,7 @@ impl<'a> Compiler<'a> {
                 admission: plan.admission.clone(),
                 limits: plan.limits,
                 peers: plan.peers,
+                grantable_by: Vec::new(),
             })
             .collect();
         (plans, Tiers { compiled, findings })
@@ -183,24 +258,27 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Judges every exposure of the fleet, the oldest first.
-    fn services(&mut self, plans: &BTreeMap<String, TierPlan>) -> Vec<Service> {
+    /// Judges every exposure of the fleet, those first that have their names longest.
+    fn services(&mut self, plans: &BTreeMap<String, TierPlan>, names: &Names) -> Vec<Service> {
         let world = self.world;
         let mut asking: Vec<(&Key, &ServiceExposure)> =
             world.exposures.iter().filter(|(_, e)| world.fleet_namespace(e) == Some(self.namespace())).collect();
-        asking.sort_by_key(|(_, e)| age(&e.metadata));
+        asking.sort_by_cached_key(|(_, e)| world.precedence(self.namespace(), &e.spec.service_name, &e.metadata));
+        let unread = world.undecodable.keys().filter(|o| o.kind == ObjectKind::AccessTier).map(|o| &o.key);
         let broken: BTreeSet<String> = world
             .tiers
             .keys()
+            .chain(unread)
             .filter(|key| key.namespace == self.namespace() && !plans.contains_key(&key.name))
             .map(|key| key.name.clone())
             .collect();
-        let owners = self.owners(&asking);
         let mut targets: BTreeMap<Target, String> = BTreeMap::new();
         let mut services = Vec::new();
         for (key, exposure) in asking {
             let mut findings = Findings::default();
-            let service = self.judge(key, exposure, &owners, plans, &broken, &mut targets, &mut findings);
+            let service = self
+                .judge(key, exposure, names, plans, &broken, &mut findings)
+                .filter(|service| claim_targets(service, &mut targets, &mut findings));
             let count = service.as_ref().map_or(0, |s| s.endpoints.len());
             let status = findings.status(
                 exposure.metadata.generation,
@@ -214,43 +292,13 @@ impl<'a> Compiler<'a> {
         services
     }
 
-    /// Who owns each name: the oldest that may claim it, whatever else is wrong with it. A written exposure takes the
-    /// place of the one that was made from its own workload's annotations.
-    fn owners<'w>(
-        &self,
-        asking: &[(&'w Key, &'w ServiceExposure)],
-    ) -> BTreeMap<&'w str, (&'w Key, &'w ServiceExposure)> {
-        let mut owners: BTreeMap<&str, (&Key, &ServiceExposure)> = BTreeMap::new();
-        for (key, exposure) in asking {
-            let Ok(name) = exposure::service_name(&exposure.spec) else { continue };
-            if self.fleet.claimants(name).is_some_and(|allowed| !allowed.contains(key.namespace.as_str())) {
-                continue;
-            }
-            let replaces = |owner: &ServiceExposure| {
-                owner.source() == Source::Annotation
-                    && exposure.source() == Source::Resource
-                    && owner.metadata.namespace == exposure.metadata.namespace
-                    && owner.spec.backend == exposure.spec.backend
-            };
-            match owners.get(name) {
-                Some((_, owner)) if !replaces(owner) => {}
-                _ => {
-                    owners.insert(name, (key, exposure));
-                }
-            }
-        }
-        owners
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one step of `services`, cut out to be read alone")]
     fn judge(
         &self,
         key: &Key,
         exposure: &ServiceExposure,
-        owners: &BTreeMap<&str, (&Key, &ServiceExposure)>,
+        names: &Names,
         plans: &BTreeMap<String, TierPlan>,
         broken: &BTreeSet<String>,
-        targets: &mut BTreeMap<Target, String>,
         findings: &mut Findings,
     ) -> Option<Service> {
         let name = match exposure::service_name(&exposure.spec) {
@@ -260,30 +308,8 @@ impl<'a> Compiler<'a> {
                 return None;
             }
         };
-        match owners.get(name) {
-            Some((owner, _)) if *owner == key => {}
-            Some((owner, other)) if self.fleet.claimants(name).is_none_or(|a| a.contains(key.namespace.as_str())) => {
-                let why = if other.source() == Source::Resource && exposure.source() == Source::Annotation {
-                    "which is written"
-                } else {
-                    "which was here first"
-                };
-                let message = format!(
-                    "spec.serviceName: the name {name:?} belongs to ServiceExposure {owner}, {why}; choose another name, or \
-                     remove that exposure."
-                );
-                findings.withdraw(Reason::NameConflict, message);
-                return None;
-            }
-            _ => {
-                let message = format!(
-                    "spec.serviceName: the Fleet does not let the namespace {:?} claim the name {name:?}; choose another name, \
-                     or have the namespace added to the Fleet's `names`.",
-                    key.namespace
-                );
-                findings.withdraw(Reason::NameNotAllowed, message);
-                return None;
-            }
+        if !names.grants(name, key, exposure, &self.fleet, findings) {
+            return None;
         }
         let plan = match exposure::parse(&exposure.spec) {
             Ok(plan) => plan,
@@ -292,7 +318,9 @@ impl<'a> Compiler<'a> {
                 return None;
             }
         };
-        self.resolve_backend(key, &plan, findings);
+        if let Some(backends) = &self.world.backends {
+            backend::resolve(backends, &key.namespace, &plan.backend, findings);
+        }
         let unlabelled = BTreeMap::new();
         let who = Applicant {
             service: name,
@@ -301,42 +329,7 @@ impl<'a> Compiler<'a> {
             source: exposure.source(),
         };
         let gate = Gate { namespace: self.namespace(), tiers: plans, broken };
-        let service = attach::attach(&plan, &who, &gate, self.hash, findings);
-        claim_targets(&service, targets, findings).then_some(service)
-    }
-
-    fn resolve_backend(&self, key: &Key, plan: &ExposurePlan, findings: &mut Findings) {
-        let Some(backends) = &self.world.backends else { return };
-        let namespace = key.namespace.clone();
-        let (backend, spelled) = match &plan.backend {
-            catalog::Backend::Dapr { app_id } => {
-                (BackendKey::Dapr { namespace, app_id: app_id.clone() }, format!("Dapr app {app_id:?}"))
-            }
-            catalog::Backend::Service { name, port } => (
-                BackendKey::Service { namespace, name: name.clone(), port: *port },
-                format!("Service {name:?} with port {port}"),
-            ),
-        };
-        match backends.get(&backend) {
-            Some(BackendState::Ready) => {}
-            Some(BackendState::NoReadyPods) => findings.unresolved(
-                Reason::NoReadyPods,
-                format!("spec.backend: none of the Pods of the {spelled} is ready; clients get 502 until one is."),
-            ),
-            Some(BackendState::NotDaprEnabled) => findings.unresolved(
-                Reason::BackendNotDaprEnabled,
-                format!(
-                    "spec.backend: the workload of the {spelled} has no annotation `dapr.io/enabled: \"true\"`; add it."
-                ),
-            ),
-            None => findings.unresolved(
-                Reason::BackendNotFound,
-                format!(
-                    "spec.backend: there is no {spelled} in the namespace {:?}; deploy it, or correct the name.",
-                    key.namespace
-                ),
-            ),
-        }
+        Some(attach::attach(&plan, &who, &gate, self.hash, findings))
     }
 }
 

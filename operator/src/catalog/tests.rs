@@ -88,34 +88,6 @@ fn a_fleet_has_512_tiers_at_most() {
 }
 
 #[test]
-fn a_missing_backend_costs_no_endpoint() {
-    let mut world = world(vec![
-        exposure("a", "ready", &["call"]),
-        exposure("a", "idle", &["call"]),
-        exposure("a", "bare", &["call"]),
-        exposure("a", "gone", &["call"]),
-    ]);
-    let dapr = |app: &str| BackendKey::Dapr { namespace: "a".into(), app_id: app.into() };
-    world.backends = Some(BTreeMap::from([
-        (dapr("ready"), BackendState::Ready),
-        (dapr("idle"), BackendState::NoReadyPods),
-        (dapr("bare"), BackendState::NotDaprEnabled),
-        (BackendKey::Dapr { namespace: "b".into(), app_id: "gone".into() }, BackendState::Ready),
-    ]));
-    let compiled = compile(&world, &fleet());
-    for (name, reason) in [
-        ("ready", Reason::ResolvedRefs),
-        ("idle", Reason::NoReadyPods),
-        ("bare", Reason::BackendNotDaprEnabled),
-        ("gone", Reason::BackendNotFound),
-    ] {
-        assert_eq!(told(&compiled, "a", name, ConditionType::ResolvedRefs).reason, reason, "{name}");
-        assert_eq!(told(&compiled, "a", name, ConditionType::Accepted).status, Status::True, "{name}");
-    }
-    assert_eq!(compiled.catalog.expect("a catalog").services.len(), 4);
-}
-
-#[test]
 fn one_broken_exposure_changes_nothing_else() {
     let good = vec![exposure("a", "one", &["call"]), exposure("b", "two", &["call"])];
     let before = compile(&world(good.clone()), &fleet()).catalog;
@@ -144,5 +116,74 @@ fn the_world_says_what_changed() {
 #[test]
 fn a_fleet_that_is_not_there_compiles_to_nothing() {
     let compiled = compile(&World::default(), &fleet());
-    assert_eq!(compiled, Compiled { catalog: None, conditions: BTreeMap::new() });
+    assert_eq!(compiled, Compiled { catalog: None, conditions: BTreeMap::new(), owners: BTreeMap::new() });
+}
+
+fn exposures(compiled: &Compiled) -> Vec<(&str, &str)> {
+    let services = &compiled.catalog.as_ref().expect("a catalog").services;
+    services.iter().map(|s| (s.namespace.as_str(), s.name.as_str())).collect()
+}
+
+fn created(mut exposure: ServiceExposure, at: &str) -> ServiceExposure {
+    exposure.metadata.creation_timestamp = Some(read(json!(at)));
+    exposure
+}
+
+/// An exposure made early, for another fleet, and pointed here later is older than who has the name.
+#[test]
+fn nobody_older_who_comes_later_takes_a_name() {
+    let owner = created(exposure("b", "auth", &["call"]), "2026-02-01T00:00:00Z");
+    let mut older = created(exposure("a", "auth", &["call"]), "2026-01-01T00:00:00Z");
+    let mut world = world(vec![owner.clone()]);
+    let compiled = compile(&world, &fleet());
+    assert_eq!(compiled.owners, BTreeMap::from([("auth".to_owned(), Key::new("b", "auth"))]));
+    world.settle("sys", &compiled.owners);
+    world.apply(Object::ServiceExposure(Box::new(older.clone())));
+    let compiled = compile(&world, &fleet());
+    assert_eq!(exposures(&compiled), [("b", "auth")]);
+    assert_eq!(told(&compiled, "a", "auth", ConditionType::Accepted).reason, Reason::NameConflict);
+
+    // The owner broken, then one that cannot be read, is the owner still.
+    let mut broken = owner.clone();
+    broken.spec.endpoints[0].path = "x".into();
+    world.apply(Object::ServiceExposure(Box::new(broken)));
+    assert_eq!(exposures(&compile(&world, &fleet())), []);
+    let mut value = serde_json::to_value(&owner).expect("JSON");
+    value["spec"] = json!({"serviceName": 7, "fleetRef": 7});
+    assert!(world.apply(crate::index::decode(ObjectKind::ServiceExposure, value).expect("an object")));
+    let compiled = compile(&world, &fleet());
+    assert_eq!(exposures(&compiled), []);
+    assert_eq!(told(&compiled, "a", "auth", ConditionType::Accepted).reason, Reason::NameConflict);
+    assert_eq!(told(&compiled, "b", "auth", ConditionType::Accepted).reason, Reason::Invalid);
+
+    // Gone, also when another of that name comes: then it is the elder's.
+    world.settle("sys", &compiled.owners);
+    let mut again = created(owner, "2026-03-01T00:00:00Z");
+    again.metadata.uid = Some("another".into());
+    world.apply(Object::ServiceExposure(Box::new(again)));
+    assert_eq!(exposures(&compile(&world, &fleet())), [("a", "auth")]);
+
+    // A new holder of the lease knows owners by what their status says.
+    older.status = Some(read(json!({"observedGeneration": 1, "conditions": [
+        {"type": "Accepted", "status": "False", "reason": "NameConflict", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]})));
+    let mut owner = created(exposure("b", "auth", &["call"]), "2026-02-01T00:00:00Z");
+    owner.status = Some(read(json!({"observedGeneration": 1, "conditions": [
+        {"type": "Accepted", "status": "True", "reason": "Accepted", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]})));
+    for first in [true, false] {
+        let (a, b) = if first { (older.clone(), owner.clone()) } else { (owner.clone(), older.clone()) };
+        assert_eq!(exposures(&compile(&self::world(vec![a, b]), &fleet())), [("b", "auth")]);
+    }
+}
+
+/// What the operator itself writes must not make it compile again.
+#[test]
+fn a_write_of_a_status_changes_nothing() {
+    let mut world = world(Vec::new());
+    let mut one = exposure("a", "one", &["call"]);
+    one.metadata.resource_version = Some("1".into());
+    assert!(world.apply(Object::ServiceExposure(Box::new(one.clone()))));
+    one.metadata.resource_version = Some("2".into());
+    one.metadata.managed_fields = Some(vec![Default::default()]);
+    one.status = Some(read(json!({"endpointCount": 1})));
+    assert!(!world.apply(Object::ServiceExposure(Box::new(one))));
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bannou_crds::catalog::{self, ClaimOperator, Effect, Peers, Principal};
-use bannou_crds::kinds::{AccessTierSpec, AllowedExposures, ClaimRule, NamespacesFrom, Source};
+use bannou_crds::kinds::{AccessTierSpec, AllowedExposures, ClaimRule, NamespacesFrom, ServiceRef, Source};
 use kube::core::{Selector, SelectorExt};
 
 use super::check::{Problems, listed};
@@ -21,6 +21,7 @@ pub(super) struct TierPlan {
     pub limits: catalog::Limits,
     pub peers: Peers,
     pub allowed: Allowed,
+    pub grantable_by: Vec<ServiceRef>,
 }
 
 /// Which exposures a tier lets in.
@@ -71,6 +72,7 @@ pub(super) fn parse(name: &str, spec: &AccessTierSpec) -> Result<TierPlan, Probl
         limits,
         peers: spec.peers.unwrap_or(Peers::Disabled),
         allowed,
+        grantable_by: spec.grantable_by.clone(),
     })
 }
 

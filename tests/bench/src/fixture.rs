@@ -133,6 +133,7 @@ fn catalog(es256_point: &[u8]) -> Result<Catalog> {
             max_config_age_ms: 86_400_000,
             max_token_life_ms: 86_400_000,
             max_control_age_ms: 300_000,
+            managers: Vec::new(),
         },
         tiers: vec![
             tier("anonymous", Principal::Anonymous, &[]),
@@ -158,6 +159,7 @@ fn tier(name: &str, principal: Principal, includes: &[&str]) -> Tier {
             send_queue_bytes: Some(4 * 1024 * 1024),
         },
         peers: Peers::Introduced,
+        grantable_by: Vec::new(),
     }
 }
 

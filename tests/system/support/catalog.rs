@@ -31,6 +31,7 @@ pub fn catalog(services: Vec<Service>) -> Catalog {
             ..Limits::default()
         },
         peers: Peers::Introduced,
+        grantable_by: Vec::new(),
     };
     Catalog {
         format: FORMAT,
@@ -53,6 +54,7 @@ pub fn catalog(services: Vec<Service>) -> Catalog {
             max_config_age_ms: 86_400_000,
             max_token_life_ms: 86_400_000,
             max_control_age_ms: 300_000,
+            managers: Vec::new(),
         },
         tiers: vec![
             tier("anonymous", &[], Principal::Anonymous),

@@ -19,6 +19,7 @@ fn tier(name: &str, who: Who, includes: &[&str]) -> Tier {
         admission: Admission { principal: who, issuers: vec![], claims: vec![] },
         limits: Limits::default(),
         peers: Peers::Disabled,
+        grantable_by: Vec::new(),
     }
 }
 

@@ -163,6 +163,7 @@ pub fn fleet(issuers: Vec<Issuer>) -> Fleet {
         max_config_age_ms: 0,
         max_token_life_ms: 86_400_000,
         max_control_age_ms: 300_000,
+        managers: Vec::new(),
     }
 }
 

@@ -1,0 +1,29 @@
+//! From JSON, as an API server or a file has it, to an object of the world. Never fails: what cannot be read is an object too.
+
+use bannou_crds::kinds::ServiceExposure;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Object, ObjectKind, Undecodable};
+
+/// One of the project's three kinds; `None` for another kind, or for one without metadata that name it.
+pub fn decode(kind: ObjectKind, value: Value) -> Option<Object> {
+    match kind {
+        ObjectKind::Fleet => read(kind, value, Object::Fleet),
+        ObjectKind::AccessTier => read(kind, value, Object::AccessTier),
+        ObjectKind::ServiceExposure => read(kind, value, |e: ServiceExposure| Object::ServiceExposure(Box::new(e))),
+        _ => None,
+    }
+}
+
+fn read<T: DeserializeOwned>(kind: ObjectKind, value: Value, object: impl FnOnce(T) -> Object) -> Option<Object> {
+    match serde_path_to_error::deserialize(&value) {
+        Ok(read) => Some(object(read)),
+        Err(error) => {
+            let metadata: ObjectMeta = serde_json::from_value(value["metadata"].clone()).ok()?;
+            let error = format!("{}: {}", error.path(), error.inner());
+            Some(Object::Undecodable(Box::new(Undecodable::new(kind, metadata, &value["spec"], error))))
+        }
+    }
+}
