@@ -17,7 +17,7 @@ mod tier;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bannou_crds::catalog::{self, Catalog, FORMAT, Service};
-use bannou_crds::kinds::{AccessTier, FleetSpec, ServiceExposure, ServiceRef};
+use bannou_crds::kinds::{AccessTier, FleetSpec, ServiceExposure, ServiceExposureSpec, ServiceRef};
 use bannou_crds::{Kind, Target};
 
 use self::attach::{Applicant, Gate};
@@ -83,6 +83,12 @@ pub fn unattached(world: &World) -> BTreeMap<ObjectRef, ObjectStatus> {
         }
     }
     conditions
+}
+
+/// What is wrong with an exposure by itself, whoever else there is. Each begins with the field.
+pub fn mistakes(spec: &ServiceExposureSpec) -> Vec<String> {
+    let problems = [exposure::service_name(spec).err(), exposure::parse(spec).err()];
+    problems.into_iter().flatten().flat_map(Problems::into_messages).collect()
 }
 
 /// What an object is told that cannot be read.

@@ -41,7 +41,10 @@ pub enum Reason {
     BackendNotFound,
     BackendNotDaprEnabled,
     NoReadyPods,
+    Programmed,
     Pending,
+    NoGatewaysConnected,
+    Rejected,
 }
 
 impl Reason {
@@ -62,7 +65,10 @@ impl Reason {
             Reason::BackendNotFound => "BackendNotFound",
             Reason::BackendNotDaprEnabled => "BackendNotDaprEnabled",
             Reason::NoReadyPods => "NoReadyPods",
+            Reason::Programmed => "Programmed",
             Reason::Pending => "Pending",
+            Reason::NoGatewaysConnected => "NoGatewaysConnected",
+            Reason::Rejected => "Rejected",
         }
     }
 }
@@ -105,6 +111,11 @@ pub struct ObjectStatus {
 impl ObjectStatus {
     pub fn condition(&self, kind: ConditionType) -> Option<&Condition> {
         self.conditions.iter().find(|c| c.kind == kind)
+    }
+
+    /// `Programmed`, where only the gateways' word is missing.
+    pub(crate) fn pending_mut(&mut self) -> Option<&mut Condition> {
+        self.conditions.iter_mut().find(|c| c.kind == ConditionType::Programmed && c.status == Status::Unknown)
     }
 
     /// Whether a person has to do something: some condition is False.
