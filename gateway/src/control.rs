@@ -9,6 +9,9 @@ use crate::problem;
 /// Of one `id`, as the client wrote it.
 const MAX_ID: usize = 128;
 
+/// Answers that a client keeps for exchanges which it does not know to be over.
+const MAX_OPEN: usize = 32;
+
 /// The client's `id`, verbatim: a number or a string.
 pub type Id = Box<RawValue>;
 
@@ -23,7 +26,7 @@ pub enum Message {
     Authenticate {
         token: String,
     },
-    Resume,
+    Resume(Resume),
     Describe {
         name: String,
     },
@@ -33,6 +36,16 @@ pub enum Message {
     Ping,
     /// Known, and not built yet.
     Later(&'static str),
+}
+
+/// What a client says of the session that it wants back. Positions as exchange numbers of `LOGGED` frames.
+#[derive(Debug, PartialEq)]
+pub struct Resume {
+    pub token: String,
+    pub cursor: u64,
+    pub group_cursor: u64,
+    /// The set that the client still has.
+    pub set: Option<String>,
 }
 
 /// What is wrong with a text frame, for its `error`.
@@ -58,6 +71,14 @@ struct Envelope<'a> {
     label: Option<&'a RawValue>,
     #[serde(borrow, default)]
     group: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    cursor: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    group_cursor: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    set: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    open: Option<&'a RawValue>,
 }
 
 /// Reads one control message. Unknown fields are ignored.
@@ -104,7 +125,24 @@ fn message(envelope: &Envelope<'_>) -> Result<Message, String> {
         "ping" => Message::Ping,
         "authenticate" => Message::Authenticate { token: string(envelope.token, "token", &kind)? },
         "describe" => Message::Describe { name: string(envelope.name, "name", &kind)? },
-        "resume" => Message::Resume,
+        "resume" => {
+            let position = |field, name: &str| match field {
+                None => Ok(0),
+                Some(_) => string(field, name, &kind)?
+                    .parse::<u64>()
+                    .map_err(|_| format!("{name:?} is a position: a decimal string of at most 64 bits")),
+            };
+            let numbers = |raw: &RawValue| serde_json::from_str::<Vec<serde_json::Value>>(raw.get()).map(|o| o.len());
+            if envelope.open.is_some_and(|raw| !numbers(raw).is_ok_and(|len| len <= MAX_OPEN)) {
+                return Err(format!("\"open\" is a list of at most {MAX_OPEN} numbers"));
+            }
+            Message::Resume(Resume {
+                token: string(envelope.token, "token", &kind)?,
+                cursor: position(envelope.cursor, "cursor")?,
+                group_cursor: position(envelope.group_cursor, "group_cursor")?,
+                set: envelope.set.map(|_| string(envelope.set, "set", &kind)).transpose()?,
+            })
+        }
         "part" if envelope.group.is_some() => Message::Later("groups"),
         "part" => Message::Part { label: string(envelope.label, "label", &kind)? },
         "meet" => Message::Later("meet"),
@@ -192,6 +230,9 @@ mod tests {
         assert_eq!(m.what, Message::Authenticate { token: "a.b".into() });
         assert_eq!(m.id.as_ref().map(|i| i.get()), Some("18446744073709551617"), "verbatim");
         assert_eq!(good(r#"{"type":"host","service":"x"}"#).what, Message::Later("peer-hosted services"));
+        let resume = r#"{"type":"resume","token":"t","cursor":"281474976710661","open":["1"],"set":"s"}"#;
+        let whole = Resume { token: "t".into(), cursor: 281_474_976_710_661, group_cursor: 0, set: Some("s".into()) };
+        assert_eq!(good(resume).what, Message::Resume(whole));
         assert_eq!(good(r#"{"type":"part","label":"bob","id":null}"#).what, Message::Part { label: "bob".into() });
     }
 
@@ -216,6 +257,10 @@ mod tests {
             (r#"{"type":"authenticate","token":5,"id":1}"#, Some("1")),
             (r#"{"type":"ping","id":{}}"#, None),
             (r#"{"type":"ping","id":true}"#, None),
+            (r#"{"type":"resume","id":1}"#, Some("1")),
+            (r#"{"type":"resume","id":1,"token":"t","cursor":5}"#, Some("1")),
+            (r#"{"type":"resume","id":1,"token":"t","cursor":"-1"}"#, Some("1")),
+            (r#"{"type":"resume","id":1,"token":"t","open":"5"}"#, Some("1")),
         ] {
             let malformed = parse(text).unwrap_err();
             assert_eq!(malformed.id.as_ref().map(|i| i.get()), id, "{text}");

@@ -6,6 +6,7 @@ pub mod bus;
 pub mod command;
 pub mod config;
 pub mod control;
+pub mod deliver;
 pub mod forward;
 pub mod handle;
 pub mod internal;

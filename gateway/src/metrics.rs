@@ -40,6 +40,13 @@ pub struct Metrics {
     pub effects_dropped: Family<Refusal, Counter>,
     pub internal_messages: Counter,
     pub internal_refused: Family<Refusal, Counter>,
+    pub events_sent: Counter,
+    pub events_lost: Family<Refusal, Counter>,
+    pub events_refused: Family<Refusal, Counter>,
+    pub event_answers: Counter,
+    pub exchanges_open: Gauge,
+    pub sessions_absent: Gauge,
+    pub resumes: Family<Refusal, Counter>,
     pub catalog_rejected: Counter,
     pub catalog_applied: Counter,
     pub fleet: crate::bus::meters::Meters,
@@ -62,6 +69,13 @@ impl Default for Metrics {
             effects_dropped: Family::default(),
             internal_messages: Counter::default(),
             internal_refused: Family::default(),
+            events_sent: Counter::default(),
+            events_lost: Family::default(),
+            events_refused: Family::default(),
+            event_answers: Counter::default(),
+            exchanges_open: Gauge::default(),
+            sessions_absent: Gauge::default(),
+            resumes: Family::default(),
             catalog_rejected: Counter::default(),
             catalog_applied: Counter::default(),
             fleet: Default::default(),
@@ -96,6 +110,13 @@ impl Metrics {
             "Calls of services over HTTP that failed, by reason",
             self.internal_refused.clone(),
         );
+        r.register("events_sent", "Frames of services queued for clients", self.events_sent.clone());
+        r.register("events_lost", "Frames of services not delivered, by reason", self.events_lost.clone());
+        r.register("events_refused", "Messages of services refused, by reason", self.events_refused.clone());
+        r.register("event_answers", "Answers of clients passed to services", self.event_answers.clone());
+        r.register("exchanges_open", "Receipts and answers that services wait for", self.exchanges_open.clone());
+        r.register("sessions_absent", "Sessions without a connection that may come back", self.sessions_absent.clone());
+        r.register("resumes", "Resumes asked for, by what came of them", self.resumes.clone());
         r.register("catalog_rejected", "Catalogs refused; the last good one goes on", self.catalog_rejected.clone());
         r.register("catalog_applied", "Catalogs put into force", self.catalog_applied.clone());
         self.fleet.register(r);
@@ -103,6 +124,14 @@ impl Metrics {
 
     pub fn refuse_frame(&self, reason: &'static str) {
         self.frames_refused.get_or_create(&Refusal { reason }).inc();
+    }
+
+    pub fn event_lost(&self, reason: &'static str) {
+        self.events_lost.get_or_create(&Refusal { reason }).inc();
+    }
+
+    pub fn event_refused(&self, reason: &'static str) {
+        self.events_refused.get_or_create(&Refusal { reason }).inc();
     }
 
     pub fn call_ended(&self, endpoint: &str, status: u16, seconds: f64) {

@@ -1,25 +1,30 @@
-//! Resume tokens: what another gateway will need to take a session over, sealed under the fleet's key.
+//! Resume tokens: what a gateway needs to take a session over, sealed under the fleet's key.
 //!
-//! Sent with discovery and renewed; taking a session over comes later, so nothing here opens one yet.
+//! The gateway that had the session reads of it what [`Claim`] holds; the rest is for those that never knew it.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::handle::random;
 
 /// Larger than this a token is not sent.
 pub const MAX_TOKEN: usize = 4096;
 
-/// What a token holds today. Positions, grants and groups join it with the features they belong to.
+/// What a token holds today. Grants and groups join it with the features they belong to.
 #[derive(Serialize)]
 pub struct Contents<'a> {
-    pub session: &'a str,
+    pub session: Uuid,
     pub nonce: u64,
     /// Counts the changes of rights in this session.
     pub rights: u64,
+    /// Of its home.
     pub tag: u8,
+    /// What was written to the client before the token, as exchange numbers.
+    pub cursor: u64,
+    pub group_cursor: u64,
     /// Unix seconds after which it is void.
     pub until: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,6 +38,17 @@ pub struct Contents<'a> {
     /// Session ids of peers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<String>,
+}
+
+/// What the session's own gateway reads of a token.
+#[derive(Debug, Deserialize)]
+pub struct Claim {
+    pub session: Uuid,
+    pub nonce: u64,
+    pub tag: u8,
+    pub cursor: u64,
+    pub group_cursor: u64,
+    pub until: u64,
 }
 
 pub struct Sealer(LessSafeKey);
@@ -61,6 +77,18 @@ impl Sealer {
         let text = URL_SAFE_NO_PAD.encode(&whole);
         (text.len() <= MAX_TOKEN).then_some(text)
     }
+
+    /// `None`: not sealed by this fleet.
+    pub fn open(&self, token: &str) -> Option<Claim> {
+        if token.len() > MAX_TOKEN {
+            return None;
+        }
+        let mut whole = URL_SAFE_NO_PAD.decode(token).ok()?;
+        let (nonce, sealed) = whole.split_at_mut_checked(12)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let clear = self.0.open_in_place(nonce, Aad::from(b"bannou.v1"), sealed).ok()?;
+        serde_json::from_slice(clear).ok()
+    }
 }
 
 #[cfg(test)]
@@ -69,10 +97,12 @@ mod tests {
 
     fn contents(peers: Vec<String>) -> Contents<'static> {
         Contents {
-            session: "s",
+            session: Uuid::from_u128(3),
             nonce: 1,
             rights: 1,
             tag: 1,
+            cursor: 5,
+            group_cursor: 6,
             until: 9,
             issuer: None,
             subject: Some("ada"),
@@ -86,13 +116,19 @@ mod tests {
     fn it_opens_again_with_the_key_and_hides_what_is_inside() {
         let sealer = Sealer::new(&[7; 32]);
         let token = sealer.seal(&contents(vec![])).unwrap();
-        let mut raw = URL_SAFE_NO_PAD.decode(&token).unwrap();
+        let raw = URL_SAFE_NO_PAD.decode(&token).unwrap();
         assert!(!raw.windows(3).any(|w| w == b"ada"));
-        let (nonce, sealed) = raw.split_at_mut(12);
-        let nonce = Nonce::try_assume_unique_for_key(nonce).unwrap();
-        let clear = sealer.0.open_in_place(nonce, Aad::from(b"bannou.v1"), sealed).unwrap();
-        let back: serde_json::Value = serde_json::from_slice(clear).unwrap();
-        assert_eq!(back["subject"], "ada");
+        let claim = sealer.open(&token).unwrap();
+        assert_eq!((claim.session, claim.cursor, claim.until), (Uuid::from_u128(3), 5, 9));
+        assert!(Sealer::new(&[8; 32]).open(&token).is_none(), "another fleet's");
+        for at in [0, 20, raw.len() - 1] {
+            let mut forged = raw.clone();
+            forged[at] ^= 1;
+            assert!(sealer.open(&URL_SAFE_NO_PAD.encode(forged)).is_none());
+        }
+        for garbage in ["", "a", "!!!", &"A".repeat(5000)] {
+            assert!(sealer.open(garbage).is_none());
+        }
         assert_ne!(token, sealer.seal(&contents(vec![])).unwrap(), "never the same bytes twice");
     }
 

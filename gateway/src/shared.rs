@@ -1,13 +1,23 @@
 //! What every session of this process shares.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+use uuid::Uuid;
 
-use crate::auth::FailureLimiter;
-use crate::bus::Bus;
+use crate::auth::{FailureLimiter, Principal};
+use crate::bus::alive::{Alive, Beat, CutOff};
+use crate::bus::announce::Announcer;
+use crate::bus::closer::{self, Closer};
 use crate::bus::contract::ReplyAllow;
+use crate::bus::directory::{Directory, MOST_SESSIONS};
+use crate::bus::meters::Meters;
+use crate::bus::records::SessionEvent;
+use crate::bus::{Bus, Slot};
+use crate::deliver::Desk;
 use crate::forward::Forwarder;
 use crate::handle::FleetKey;
 use crate::metrics::Metrics;
@@ -15,6 +25,7 @@ use crate::resume::Sealer;
 use crate::session::Session;
 use crate::snapshot::Snapshot;
 use crate::table::Table;
+use crate::tiers::TierSet;
 
 /// Pings, deadlines and what the protocol leaves to the gateway. Seconds and milliseconds of wall-clock-free time.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +38,10 @@ pub struct Timing {
     pub expiring_before_ms: u64,
     /// After expiry, until the tiers go.
     pub expiry_grace_ms: u64,
+    /// How gateways tell each other that they live.
+    pub beat: Beat,
+    /// How long what still arrives for a closed gateway is answered before its log is deleted.
+    pub log_grace_ms: u64,
 }
 
 impl Default for Timing {
@@ -37,15 +52,58 @@ impl Default for Timing {
             hello_within_ms: 10_000,
             expiring_before_ms: 60_000,
             expiry_grace_ms: 25_000,
+            beat: Beat::default(),
+            log_grace_ms: 60_000,
         }
+    }
+}
+
+/// How long the last words may take.
+const SAID_WITHIN: Duration = Duration::from_secs(3);
+
+/// What connects one gateway with services and with other gateways.
+pub struct Fleet {
+    pub desk: Desk,
+    pub alive: Arc<Alive>,
+    pub announcer: Arc<Announcer>,
+    pub directory: Arc<Directory>,
+    pub closer: Closing,
+}
+
+/// How this gateway closes what dead ones leave.
+#[derive(Clone)]
+pub struct Closing {
+    allow: ReplyAllow,
+    meters: Meters,
+}
+
+impl Fleet {
+    /// `address`: where other gateways reach this one.
+    pub fn new(
+        bus: Arc<dyn Bus>,
+        allow: ReplyAllow,
+        address: String,
+        beat: Beat,
+        meters: Meters,
+        most: usize,
+    ) -> Fleet {
+        let alive = Alive::new(bus.clone(), address, beat, meters.clone());
+        let speaks = alive.clone();
+        let announcer = Announcer::new(bus.clone(), most, meters.clone(), move || speaks.may_speak());
+        let directory = Directory::new(bus.clone(), MOST_SESSIONS, meters.clone());
+        let closer = Closing { allow: allow.clone(), meters };
+        Fleet { desk: Desk::new(bus, allow, alive.clone()), alive, announcer, directory, closer }
     }
 }
 
 pub struct Shared {
     pub key: FleetKey,
     pub sealer: Sealer,
-    /// 64 random bits of this process, in hex: the first part of every `client_id`.
-    pub slot: String,
+    /// The first part of every `client_id`.
+    pub slot: Slot,
+    pub desk: Desk,
+    /// Sessions without a connection that are kept for their clients to come back to.
+    pub max_absent: usize,
     pub metrics: Arc<Metrics>,
     pub table: Table,
     pub snapshot: ArcSwap<Snapshot>,
@@ -53,8 +111,13 @@ pub struct Shared {
     pub failures: FailureLimiter,
     pub timing: Timing,
     pub bus: Arc<dyn Bus>,
-    /// Where answers to services may go.
-    pub reply_allow: ReplyAllow,
+    pub alive: Arc<Alive>,
+    announcer: Arc<Announcer>,
+    pub directory: Arc<Directory>,
+    closer: Closing,
+    leaving: Notify,
+    /// Without word from the fleet for too long: revocations could have been missed.
+    anonymous_only: AtomicBool,
     started: Instant,
 }
 
@@ -65,22 +128,101 @@ impl Shared {
         snapshot: Arc<Snapshot>,
         forwarder: Arc<Forwarder>,
         timing: Timing,
-        bus: Arc<dyn Bus>,
-        reply_allow: ReplyAllow,
+        fleet: Fleet,
+        max_connections: usize,
     ) -> Shared {
+        let Fleet { desk, alive, announcer, directory, closer } = fleet;
         Shared {
             sealer: Sealer::new(key.resume_key()),
             key,
-            slot: bus.slot().to_string(),
+            slot: desk.bus.slot(),
+            max_absent: max_connections,
             metrics,
             table: Table::default(),
             snapshot: ArcSwap::new(snapshot),
             forwarder,
             failures: FailureLimiter::default(),
             timing,
-            bus,
-            reply_allow,
+            bus: desk.bus.clone(),
+            desk,
+            alive,
+            announcer,
+            directory,
+            closer,
+            leaving: Notify::new(),
+            anonymous_only: AtomicBool::new(false),
             started: Instant::now(),
+        }
+    }
+
+    /// Tells services and other gateways what became of a session.
+    pub fn announce(&self, event: SessionEvent) {
+        self.announcer.announce(event);
+    }
+
+    /// Another gateway speaks for this session from now on.
+    pub fn disown(&self, session: Uuid) {
+        self.announcer.disown(session, true);
+    }
+
+    /// The tiers that a principal holds by admission, as far as this gateway may tell.
+    pub fn admitted(&self, snapshot: &Snapshot, principal: Option<&Principal>) -> TierSet {
+        snapshot.admitted(principal.filter(|_| !self.anonymous_only.load(Ordering::Relaxed)))
+    }
+
+    /// Reads and speaks on the bus until that is shut down.
+    pub async fn serve_bus(self: Arc<Self>) {
+        let shared = self.clone();
+        let window_ms = move || shared.snapshot.load().catalog.fleet.resume_window_ms;
+        let known = (self.bus.clone(), self.alive.clone(), self.directory.clone());
+        let Closing { allow, meters } = self.closer.clone();
+        let grace = Duration::from_millis(self.timing.log_grace_ms);
+        let closer = Closer::new(known, allow, window_ms, grace, self.timing.beat, meters);
+        tokio::join!(
+            Desk::run(self.clone()),
+            async {
+                // Who leaves sends no more beacons.
+                tokio::select! {
+                    () = self.alive.clone().run() => {}
+                    () = self.leaving.notified() => {}
+                }
+            },
+            self.announcer.clone().run(),
+            self.directory.clone().run(),
+            closer.run(),
+        );
+    }
+
+    /// One tick of the clock of all timers.
+    pub fn sweep(self: &Arc<Self>) {
+        let now = self.now_ms();
+        let max_age = self.snapshot.load().catalog.fleet.max_control_age_ms;
+        let anonymous_only = self.alive.cut_off(max_age) >= CutOff::Privileges;
+        if self.anonymous_only.swap(anonymous_only, Ordering::Relaxed) != anonymous_only {
+            tracing::warn!(anonymous_only, "the age of the control stream decides about tiers");
+            self.table.each(Session::catalog_changed);
+        }
+        self.table.each(|session| session.sweep(now));
+        self.desk.sweep(self, now);
+    }
+
+    /// All sessions are over, their ends are said: for the end of the process. Within a few seconds, or not at all.
+    pub async fn end_sessions(self: &Arc<Self>) {
+        self.desk.close_everybody(self);
+        let ended = async {
+            while !self.desk.nobody_is_away() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            self.announcer.flushed().await;
+        };
+        if tokio::time::timeout(SAID_WITHIN, ended).await.is_err() {
+            return tracing::warn!("not every end of a session could be said: another gateway will");
+        }
+        self.leaving.notify_one();
+        match tokio::time::timeout(SAID_WITHIN, closer::leave(&*self.bus, &self.alive)).await {
+            Ok(Ok(())) => tracing::info!("left the fleet"),
+            Ok(Err(error)) => tracing::warn!(%error, "could not say that this gateway leaves: its silence will"),
+            Err(_) => tracing::warn!("could not say in time that this gateway leaves: its silence will"),
         }
     }
 

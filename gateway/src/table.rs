@@ -9,11 +9,13 @@ use uuid::Uuid;
 use crate::session::Session;
 
 /// Locks are held for a look-up at most; several, so that a wave of connects does not queue behind one.
-const SHARDS: usize = 16;
+pub const SHARDS: usize = 16;
 
 #[derive(Default)]
 pub struct Table {
     shards: [Mutex<HashMap<Uuid, Arc<Session>>>; SHARDS],
+    /// Those who have asked to resume, or will.
+    waiting: Mutex<Vec<Arc<Session>>>,
     subjects: Mutex<HashMap<u64, Vec<Uuid>>>,
 }
 
@@ -23,15 +25,37 @@ pub struct Seat(Arc<Session>);
 impl Drop for Seat {
     fn drop(&mut self) {
         self.0.leave();
-        let table = &self.0.shared.table;
-        table.shard(self.0.id).lock().remove(&self.0.id);
+        self.0.shared.table.remove(&self.0);
     }
 }
 
 impl Table {
+    /// A session whose identity is not decided yet waits beside the others.
     pub fn enter(session: &Arc<Session>) -> Seat {
-        session.shared.table.shard(session.id).lock().insert(session.id, session.clone());
+        let table = &session.shared.table;
+        if session.is_known() {
+            table.shard(session.id()).lock().insert(session.id(), session.clone());
+        } else {
+            table.waiting.lock().push(session.clone());
+        }
         Seat(session.clone())
+    }
+
+    /// A waiting session has its identity now, and takes the place of whoever had it.
+    pub fn identified(&self, session: &Arc<Session>) {
+        self.shard(session.id()).lock().insert(session.id(), session.clone());
+        self.waiting.lock().retain(|s| !Arc::ptr_eq(s, session));
+    }
+
+    fn remove(&self, session: &Arc<Session>) {
+        if !session.is_known() {
+            self.waiting.lock().retain(|s| !Arc::ptr_eq(s, session));
+            return;
+        }
+        let mut shard = self.shard(session.id()).lock();
+        if shard.get(&session.id()).is_some_and(|s| Arc::ptr_eq(s, session)) {
+            shard.remove(&session.id());
+        }
     }
 
     pub fn find(&self, id: Uuid) -> Option<Arc<Session>> {
@@ -39,7 +63,7 @@ impl Table {
     }
 
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|s| s.lock().len()).sum()
+        self.shards.iter().map(|s| s.lock().len()).sum::<usize>() + self.waiting.lock().len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -51,6 +75,18 @@ impl Table {
         for shard in &self.shards {
             shard.lock().values().for_each(&f);
         }
+        self.waiting.lock().iter().for_each(&f);
+    }
+
+    /// One of [`SHARDS`] parts of everybody whose identity is known.
+    pub fn part(&self, part: usize) -> Vec<Arc<Session>> {
+        self.shards[part % SHARDS].lock().values().cloned().collect()
+    }
+
+    /// The sessions of a subject.
+    pub fn of_subject(&self, subject: u64) -> Vec<Arc<Session>> {
+        let ids = self.subjects.lock().get(&subject).cloned().unwrap_or_default();
+        ids.into_iter().filter_map(|id| self.find(id)).collect()
     }
 
     /// Counts a connection for its subject; gives the oldest ones that are now too many.

@@ -11,6 +11,10 @@ impl TierSet {
         self.0[index / 64] |= 1 << (index % 64);
     }
 
+    pub fn remove(&mut self, index: usize) {
+        self.0[index / 64] &= !(1 << (index % 64));
+    }
+
     pub fn contains(&self, index: usize) -> bool {
         self.0[index / 64] >> (index % 64) & 1 == 1
     }

@@ -92,6 +92,11 @@ impl View {
         View { snapshot, tiers, tier_names, limits, peers, set, allowed: allowed.into(), bitmap }
     }
 
+    /// Names of the tiers held.
+    pub fn held_tiers(&self) -> impl Iterator<Item = &str> {
+        self.tiers.iter().filter_map(|i| self.snapshot.catalog.tiers.get(i)).map(|t| t.name.as_str())
+    }
+
     pub fn allows(&self, index: usize) -> bool {
         self.bitmap.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
     }

@@ -13,9 +13,10 @@ use axum::routing::any;
 
 use super::Door;
 use crate::auth::{AuthError, Principal};
+use crate::bus::alive::CutOff;
 use crate::metrics::{Close, Refusal};
 use crate::problem;
-use crate::session::{Hello, Session, run};
+use crate::session::{Hello, Origin, Session, run};
 use crate::ws::{self, handshake};
 use address::client_address;
 
@@ -155,6 +156,9 @@ async fn admit(door: &Door, headers: &HeaderMap, address: IpAddr) -> Result<Admi
     if door.draining.load(Ordering::Relaxed) {
         return Err(Refused::later(503, "draining", "this gateway is going away: connect to another", "1"));
     }
+    if shared.alive.cut_off(snapshot.catalog.fleet.max_control_age_ms) >= CutOff::Newcomers {
+        return Err(Refused::later(503, "cut off", "this gateway is cut off from its fleet: try another", "5"));
+    }
     if shared.table.len() >= door.max_connections {
         return Err(Refused::later(503, "capacity", "this gateway is full: try again later", "5"));
     }
@@ -205,10 +209,11 @@ fn serve(
     };
     // The view decides the limits, and the session the view: the codec begins with the fleet's and is told the rest.
     let snapshot = shared.snapshot.load_full();
-    let view = snapshot.view(snapshot.admitted(principal.as_ref()));
+    let view = snapshot.view(shared.admitted(&snapshot, principal.as_ref()));
     let (reader, writer) = ws::start(transport, leftover, Session::ws_limits(&view));
     drop((snapshot, view));
-    let session = Session::new(shared.clone(), writer, address, principal, token);
+    let origin = if matches!(hello, Hello::AwaitResume) { Origin::Resuming } else { Origin::Fresh };
+    let session = Session::new(shared.clone(), writer, address, principal, token, origin);
     shared.metrics.connects.inc();
     shared.metrics.connections.inc();
     let started = shared.now_ms();
@@ -221,7 +226,7 @@ fn ended(session: &Session, address: IpAddr, code: u16, started: u64) {
     shared.metrics.closes.get_or_create(&Close { code }).inc();
     tracing::info!(
         target: "access",
-        session = %session.id,
+        session = %session.id(),
         %address,
         subject = session.subject().as_deref().unwrap_or("-"),
         code,

@@ -26,7 +26,7 @@ use crate::forward::{self, Forwarder};
 use crate::handle::{FleetKey, random};
 use crate::internal;
 use crate::metrics::Metrics;
-use crate::shared::{Shared, Timing};
+use crate::shared::{Fleet, Shared, Timing};
 use crate::snapshot::Snapshot;
 
 pub use catalog::{Rejected, follow_file, read_file};
@@ -188,7 +188,10 @@ pub async fn build(options: Options, catalogs: watch::Receiver<Arc<Catalog>>) ->
     let (clients, client_addr) = listen("clients", client_addr)?;
     let (admin, admin_addr) = listen("operations", admin_addr)?;
     let (services, internal_addr) = listen("services", internal.addr)?;
-    let shared = Arc::new(Shared::new(fleet_key, metrics, snapshot, forwarder, timing, bus, reply_allow));
+    // A start and an end for each session that is there, and as many again.
+    let events = max_connections.saturating_mul(4);
+    let fleet = Fleet::new(bus, reply_allow, internal_addr.to_string(), timing.beat, metrics.fleet.clone(), events);
+    let shared = Arc::new(Shared::new(fleet_key, metrics, snapshot, forwarder, timing, fleet, max_connections));
     shared.metrics.catalog_applied.inc();
     let door = Arc::new(Door { shared, extra_origins, max_connections, draining: AtomicBool::new(false) });
     let router = connect::router(&door, &connect_path).merge(extra_routes);
@@ -223,15 +226,17 @@ impl Bound {
     /// Serves until `shutdown` is ready, then lets clients leave and ends.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Bound { door, clients, admin, internal: (services, access), router, tls, drain, follow, .. } = self;
+        let bus = tokio::spawn(door.shared.clone().serve_bus());
         let sweeper = tokio::spawn(sweep(door.shared.clone()));
         let follower = tokio::spawn(follow.run(door.shared.clone()));
         let operations = tokio::spawn(admin::serve(admin, door.clone()));
-        let fleet = Arc::new(internal::Alone);
-        let speaking = tokio::spawn(internal::serve(services, door.shared.clone(), access, fleet));
+        let known = internal::Known { alive: door.shared.alive.clone(), directory: door.shared.directory.clone() };
+        let speaking = tokio::spawn(internal::serve(services, door.shared.clone(), access, Arc::new(known)));
         let accepting = tokio::spawn(listen::serve(clients, tls, router, listen::HEADERS_WITHIN));
         shutdown.await;
         drain::leave(&door, drain, accepting).await;
-        for task in [sweeper, follower, operations, speaking] {
+        door.shared.end_sessions().await;
+        for task in [sweeper, follower, operations, speaking, bus] {
             task.abort();
         }
     }
@@ -243,7 +248,6 @@ async fn sweep(shared: Arc<Shared>) {
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         every.tick().await;
-        let now = shared.now_ms();
-        shared.table.each(|session| session.sweep(now));
+        shared.sweep();
     }
 }

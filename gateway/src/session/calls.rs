@@ -232,8 +232,8 @@ impl Session {
         let principal = state.principal.as_deref();
         let claims = |path: &[String]| principal.and_then(|p| p.claims.text(path)).map(str::to_owned);
         let caller = forward::Caller {
-            client_id: &self.client_id(),
-            session_id: &self.id.to_string(),
+            client_id: &self.client_id(state),
+            session_id: &self.id().to_string(),
             subject: principal.map(|p| &*p.subject),
             issuer: principal.map(|p| &*p.issuer),
             tiers: &view.tier_names,
@@ -247,7 +247,7 @@ impl Session {
 
     /// What logs call one exchange of this session.
     pub(super) fn instance(&self, number: u64) -> String {
-        format!("urn:bannou:{}:{}", self.id, number)
+        format!("urn:bannou:{}:{}", self.id(), number)
     }
 }
 

@@ -26,7 +26,7 @@ impl Session {
                     self.say(&control::error(id, 404, "no peer has that label", None));
                 }
             }
-            Message::Resume => {
+            Message::Resume(_) => {
                 let detail = "resume is the first frame of a connection that offered bannou.resume";
                 self.say(&control::error(id, 400, detail, None));
             }

@@ -34,7 +34,7 @@ impl Session {
         // The caller is part of its own introduction, under the label that the service gave it, if any.
         let of_caller = introduced.iter().find_map(|(_, label)| label.clone());
         let mut all: Vec<Introduced> = introduced.into_iter().map(|(i, _)| i).collect();
-        if !all.iter().any(|i| i.session.id == self.id) {
+        if !all.iter().any(|i| i.session.id() == self.id()) {
             all.push(Introduced { session: self.clone(), label: of_caller });
         }
         let by = Introducer { service: service.to_owned(), endpoint: endpoint.to_owned() };

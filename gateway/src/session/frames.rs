@@ -44,6 +44,18 @@ impl Default for Strikes {
     }
 }
 
+/// What one read brought behind a `resume`; nothing more is read before that is decided.
+struct Resuming {
+    ask: Option<(control::Resume, Option<control::Id>)>,
+    parked: Vec<Parked>,
+}
+
+enum Parked {
+    Binary(Vec<u8>),
+    Text(String),
+    TooLarge(Vec<u8>, u64),
+}
+
 pub struct Frames {
     session: Arc<Session>,
     view: Arc<View>,
@@ -55,6 +67,8 @@ pub struct Frames {
     stop: bool,
     /// The first frame must be `resume`.
     awaiting_resume: bool,
+    /// A resume that is being decided, and what came after it meanwhile.
+    resuming: Option<Box<Resuming>>,
     pub pong: bool,
     passed: u64,
 }
@@ -79,6 +93,7 @@ impl Frames {
             strikes: None,
             stop: false,
             awaiting_resume,
+            resuming: None,
             pong: false,
             passed: 0,
         }
@@ -94,6 +109,27 @@ impl Frames {
             self.view = state.view.clone();
             self.stop = state.closing.is_some() || state.left;
         }
+    }
+
+    /// A resume that was asked for; decide it, then [`Frames::go_on`].
+    pub fn resume_asked(&mut self) -> Option<(control::Resume, Option<control::Id>)> {
+        self.resuming.as_mut()?.ask.take()
+    }
+
+    /// The resume is decided: what came behind it is obeyed now.
+    pub fn go_on(&mut self) {
+        let Some(resuming) = self.resuming.take() else { return };
+        for parked in resuming.parked {
+            if self.stop {
+                return;
+            }
+            match parked {
+                Parked::Binary(mut message) => self.binary(Payload::assembled(&mut message)),
+                Parked::Text(message) => self.text(&message),
+                Parked::TooLarge(head, len) => self.too_large(&head, len),
+            }
+        }
+        self.flush();
     }
 
     pub fn view(&self) -> &Arc<View> {
@@ -152,7 +188,7 @@ impl Frames {
 
     fn route(&self, handle: &Handle) -> Route {
         let session = &self.session;
-        let Some(target) = session.shared.key.open(session.nonce, handle) else { return Route::Forbidden };
+        let Some(target) = session.shared.key.open(session.nonce(), handle) else { return Route::Forbidden };
         match target.kind() {
             Some(Kind::Peer) => {
                 let state = session.state.lock();
@@ -178,6 +214,10 @@ impl Frames {
                 self.session.shared.metrics.peer_frames_dropped.inc();
                 self.fail(header, kind, 503, "the peer's queue is full", More::retry_after(100));
             }
+            Err(Refused::Closed) if last.session.may_be_back() => {
+                let more = More::retry_after(500);
+                self.fail(header, kind, 503, "this peer is not connected just now: it may come back", more);
+            }
             Err(Refused::Closed) => self.fail(header, kind, 404, "this peer is gone", More::default()),
         }
     }
@@ -187,8 +227,8 @@ impl Frames {
         let Some(entry) = view.find(target) else { return self.forbidden(header, kind) };
         match (kind, target.kind()) {
             (FromClient::Cancel, _) => self.session.cancel_call(target, header.number()),
-            (FromClient::LoggedAnswer { .. }, Some(Kind::Event)) => {
-                self.fail(header, kind, 404, "nobody awaits this answer any more", More::default());
+            (FromClient::LoggedAnswer { error }, Some(Kind::Event)) => {
+                self.answer_service(target, header, kind, error, message);
             }
             (FromClient::Request | FromClient::OneWay, Some(Kind::Endpoint)) => {
                 let one_way = kind == FromClient::OneWay;
@@ -209,6 +249,23 @@ impl Frames {
             }
             // An event's handle is accepted for answers alone.
             _ => self.forbidden(header, kind),
+        }
+    }
+
+    fn answer_service(&mut self, target: Target, header: Header, kind: FromClient, error: bool, message: Payload<'_>) {
+        let status = if error { message.status().unwrap_or_default() } else { 200 };
+        if error && !(400..600).contains(&status) {
+            return self.illegal(header, "an ERROR answer carries a status from 400 to 599");
+        }
+        let body = message.into_bytes(if error { HEADER_LEN + 2 } else { HEADER_LEN });
+        let desk = &self.session.shared.desk;
+        match desk.client_answered(self.session.id(), target, header.number(), status, body) {
+            Ok(true) => drop(self.session.shared.metrics.event_answers.inc()),
+            Ok(false) => self.fail(header, kind, 404, "nobody awaits this answer any more", More::default()),
+            Err(_) => {
+                let more = More::retry_after(1000);
+                self.fail(header, kind, 503, "cut off from the broker: answer again later", more);
+            }
         }
     }
 
@@ -264,6 +321,11 @@ impl Frames {
 
 impl Handler for Frames {
     fn binary(&mut self, message: Payload<'_>) {
+        if let Some(resuming) = &mut self.resuming {
+            let mut whole = Vec::with_capacity(message.len());
+            message.append_to(0, &mut whole);
+            return resuming.parked.push(Parked::Binary(whole));
+        }
         self.refresh();
         if self.stop || self.must_resume() {
             return;
@@ -278,6 +340,9 @@ impl Handler for Frames {
     }
 
     fn text(&mut self, message: &str) {
+        if let Some(resuming) = &mut self.resuming {
+            return resuming.parked.push(Parked::Text(message.to_owned()));
+        }
         // What it changes must not overtake the frames before it.
         self.flush();
         self.refresh();
@@ -287,9 +352,9 @@ impl Handler for Frames {
         let parsed = control::parse(message);
         if self.awaiting_resume {
             return match parsed {
-                Ok(control::FromClient { id, what: control::Message::Resume }) => {
+                Ok(control::FromClient { id, what: control::Message::Resume(ask) }) => {
                     self.awaiting_resume = false;
-                    self.session.resume_impossible(id.as_deref());
+                    self.resuming = Some(Box::new(Resuming { ask: Some((ask, id)), parked: Vec::new() }));
                 }
                 _ => drop(self.must_resume()),
             };
@@ -310,6 +375,9 @@ impl Handler for Frames {
     }
 
     fn too_large(&mut self, head: &[u8], len: u64) {
+        if let Some(resuming) = &mut self.resuming {
+            return resuming.parked.push(Parked::TooLarge(head.to_vec(), len));
+        }
         self.refresh();
         if self.stop || self.must_resume() {
             return;
@@ -320,7 +388,7 @@ impl Handler for Frames {
             return self.illegal(header, &format!("illegal flags: {}", flag_names(header.id)));
         };
         self.session.shared.metrics.refuse_frame("too large");
-        let open = self.session.shared.key.open(self.session.nonce, &header.handle);
+        let open = self.session.shared.key.open(self.session.nonce(), &header.handle);
         if kind == FromClient::Request && open.is_some_and(|target| self.in_flight(target, header)) {
             return self.duplicate(header);
         }

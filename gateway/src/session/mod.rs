@@ -7,15 +7,17 @@
 mod calls;
 mod control;
 mod effects;
+mod events;
 mod frames;
 mod peers;
+mod resume;
 mod rights;
 mod task;
 mod tell;
 mod timers;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bannou_crds::{Kind, Target};
 use futures_util::task::AtomicWaker;
@@ -23,7 +25,8 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::auth::Principal;
-use crate::control::{self as messages, Reconnect};
+use crate::bus::records::{SessionEvent, SessionEventKind};
+use crate::control::{Reconnect, closing};
 use crate::handle::{Handle, random};
 use crate::shared::Shared;
 use crate::view::View;
@@ -33,6 +36,8 @@ use calls::Calls;
 use peers::Peers;
 use timers::Timers;
 
+pub use events::{Delivery, EventFrame, Stands};
+pub use rights::subject_of_key;
 pub use task::{Hello, run};
 
 /// Text frames of a client are no longer than this.
@@ -40,10 +45,9 @@ pub const MAX_TEXT: usize = 16 * 1024;
 
 pub struct Session {
     pub writer: Writer,
-    pub id: Uuid,
     pub shared: Arc<Shared>,
-    nonce: u64,
-    target: Target,
+    /// Not known before a resume has succeeded or failed.
+    identity: OnceLock<Identity>,
     /// Rises whenever rights or peers change, so that the reading task knows that what it remembers is old.
     generation: AtomicU32,
     in_flight: AtomicU32,
@@ -79,6 +83,39 @@ struct State {
     timers: Timers,
     closing: Option<u16>,
     left: bool,
+    /// It goes on elsewhere, or is over by another's word: nothing is said of it here.
+    disowned: bool,
+    /// The close code that ended the connection.
+    ended: u16,
+    /// What only those sessions need that came back, or whose client does not keep up.
+    logged: Option<Box<events::Logged>>,
+}
+
+/// What a session keeps wherever it goes.
+#[derive(Clone, Copy, Debug)]
+struct Identity {
+    id: Uuid,
+    nonce: u64,
+    /// As others know it: of kind peer, by its id.
+    target: Target,
+}
+
+impl Identity {
+    fn random() -> Identity {
+        Identity::new(Uuid::new_v4(), u64::from_be_bytes(random()))
+    }
+
+    fn new(id: Uuid, nonce: u64) -> Identity {
+        Identity { id, nonce, target: Target::of(Kind::Peer, id.as_bytes()) }
+    }
+}
+
+/// How a session came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Fresh,
+    /// It may turn out to be an earlier one.
+    Resuming,
 }
 
 /// A close that the gateway starts.
@@ -107,25 +144,20 @@ impl AsRef<Writer> for Session {
 }
 
 impl Session {
-    /// The tag of a session's first home.
-    const TAG: u8 = 1;
-
     pub fn new(
         shared: Arc<Shared>,
         writer: Writer,
         address: std::net::IpAddr,
         principal: Option<Principal>,
         token: Option<Box<str>>,
+        origin: Origin,
     ) -> Arc<Session> {
-        let id = Uuid::new_v4();
         let snapshot = shared.snapshot.load_full();
-        let view = snapshot.view(snapshot.admitted(principal.as_ref()));
+        let view = snapshot.view(shared.admitted(&snapshot, principal.as_ref()));
         let timers = Timers::new(&shared, &view, principal.as_ref());
         Arc::new(Session {
             writer,
-            id,
-            nonce: u64::from_be_bytes(random()),
-            target: Target::of(Kind::Peer, id.as_bytes()),
+            identity: if origin == Origin::Fresh { Identity::random().into() } else { OnceLock::new() },
             generation: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
             next_timer: AtomicU64::new(timers.next()),
@@ -150,14 +182,35 @@ impl Session {
                 timers,
                 closing: None,
                 left: false,
+                disowned: false,
+                ended: 1006,
+                logged: None,
             }),
             shared,
         })
     }
 
+    /// Nil as long as a resume has not been decided.
+    pub fn id(&self) -> Uuid {
+        self.identity.get().map_or(Uuid::nil(), |i| i.id)
+    }
+
+    fn nonce(&self) -> u64 {
+        self.identity.get().map_or(0, |i| i.nonce)
+    }
+
+    fn target(&self) -> Target {
+        self.identity.get().map_or(Target(0), |i| i.target)
+    }
+
+    /// Whether it is decided which session this is.
+    pub fn is_known(&self) -> bool {
+        self.identity.get().is_some()
+    }
+
     /// `<slot>.<session id>.<tag>`: where services reach this client.
-    pub fn client_id(&self) -> String {
-        format!("{}.{}.{}", self.shared.slot, self.id, Self::TAG)
+    fn client_id(&self, state: &State) -> String {
+        format!("{}.{}.{}", self.shared.slot, self.id(), state.tag())
     }
 
     /// What the codec should enforce for a view.
@@ -176,20 +229,21 @@ impl Session {
     }
 
     fn handle_of(&self, target: Target) -> Handle {
-        self.shared.key.mint(self.nonce, target)
+        self.shared.key.mint(self.nonce(), target)
     }
 
     /// Says `closing` and begins the closing handshake. The first reason counts.
     pub fn close(self: &Arc<Self>, close: Close) {
-        {
-            let mut state = self.state.lock();
-            if state.closing.is_some() {
-                return;
-            }
-            state.closing = Some(close.code);
+        self.close_locked(&mut self.state.lock(), close);
+    }
+
+    fn close_locked(self: &Arc<Self>, state: &mut State, close: Close) {
+        if state.closing.is_some() {
+            return;
         }
+        state.closing = Some(close.code);
         // A full queue has no room for the reason; the close frame itself goes in any case.
-        let _ = self.writer.text(&messages::closing(close.code, close.reason, close.reconnect, close.after_ms));
+        let _ = self.writer.text(&closing(close.code, close.reason, close.reconnect, close.after_ms));
         self.writer.close(close.code, close.reason);
         Writer::flush(self);
         self.call_task();
@@ -229,21 +283,96 @@ impl Session {
         self.call_task();
     }
 
-    /// Ends everything that others hold of this session. Called once, when its task is over.
+    /// The connection is over. The session goes on as long as its client may come back. Called once.
     pub fn leave(self: &Arc<Self>) {
-        let (peers, calls, subject) = {
+        let (peers, calls, subject, stays) = {
             let mut state = self.state.lock();
             state.left = true;
-            let subject = state.principal.as_ref().map(|p| rights::subject_key(p));
-            (state.peers.take(), state.calls.take(), subject)
+            let subject = state.principal.as_deref().map(rights::subject_key);
+            let window = state.view.snapshot.catalog.fleet.resume_window_ms;
+            let stays = (state.greeted && !state.disowned).then(|| (may_come_back(state.ended), window, state.ended));
+            let peers = match stays {
+                Some((true, ..)) => None,
+                // Whoever took the session over has its peers, or will.
+                None if state.disowned => None,
+                _ => state.peers.take(),
+            };
+            (peers, state.calls.take(), subject, stays)
         };
         self.changed();
         calls.abort();
         if let Some(subject) = subject {
-            self.shared.table.remove_subject(subject, self.id);
+            self.shared.table.remove_subject(subject, self.id());
         }
         if let Some(peers) = peers {
             peers.part_all(self);
         }
+        if let Some((may, window, code)) = stays {
+            let until = if may { self.shared.now_ms().saturating_add(window) } else { 0 };
+            self.shared.desk.left(self, until, why_ended(code));
+        }
+    }
+
+    /// The session is over for good.
+    pub fn ended(self: &Arc<Self>, reason: &str) {
+        let state = self.state.lock();
+        self.announce(&state, SessionEventKind::Disconnected, Some(reason));
+        drop(state);
+        self.forgotten();
+    }
+
+    /// Nobody will come back to it here.
+    pub fn forgotten(self: &Arc<Self>) {
+        let peers = self.state.lock().peers.take();
+        if let Some(peers) = peers {
+            peers.part_all(self);
+        }
+    }
+
+    /// Whether a connection that takes nothing more may be followed by another one of this session.
+    fn may_be_back(&self) -> bool {
+        let (closing, left, disowned) = {
+            let state = self.state.lock();
+            (state.closing, state.left, state.disowned)
+        };
+        if left && !disowned {
+            return self.shared.desk.away(self.id()).is_some();
+        }
+        disowned || closing.is_none_or(may_come_back)
+    }
+
+    fn announce(&self, state: &State, event: SessionEventKind, reason: Option<&str>) {
+        let principal = state.principal.as_deref();
+        let event = SessionEvent {
+            event,
+            session_id: self.id(),
+            tag: state.tag(),
+            client_id: self.client_id(state),
+            issuer: principal.map(|p| p.issuer.to_string()),
+            subject: principal.map(|p| p.subject.to_string()),
+            reason: reason.map(str::to_owned),
+        };
+        self.shared.announce(event);
+    }
+}
+
+/// Whether a session outlives a connection that ended with this code.
+fn may_come_back(code: u16) -> bool {
+    matches!(code, 1006 | 1011 | 1012 | 1013 | 4408 | 4503)
+}
+
+fn why_ended(code: u16) -> &'static str {
+    match code {
+        1000 | 1001 | 1005 => "closed by the client",
+        1002 | 1003 | 1007 | 1009 => "protocol violation",
+        1008 => "limits ignored",
+        1012 => "the gateway went away",
+        1013 => "the client did not keep up",
+        4401 => "token invalid or expired",
+        4403 => "revoked",
+        4408 => "nothing heard",
+        4409 => "replaced",
+        4410 => "session too old",
+        _ => "connection lost",
     }
 }

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bannou_crds::Target;
 use bannou_crds::catalog::Peers as PeerMode;
-use uuid::Uuid;
 
 use super::{Session, State};
+use crate::bus::contract::Address;
 use crate::control::to_json;
 use crate::handle::{self, Handle};
 
@@ -56,12 +56,18 @@ impl Peers {
     }
 
     pub fn session_ids(&self) -> Vec<String> {
-        self.links.values().map(|l| l.session.id.to_string()).collect()
+        self.links.values().map(|l| l.session.id().to_string()).collect()
     }
 
     /// Whether there is something that the client does not know.
     pub fn untold(&self) -> bool {
         !self.removed.is_empty() || self.links.values().any(|l| !l.told)
+    }
+
+    /// The client is told all of them, as if it knew none.
+    pub fn tell_again(&mut self) {
+        self.removed.clear();
+        self.links.values_mut().for_each(|link| link.told = false);
     }
 
     fn label_for(&self, wanted: &str) -> Box<str> {
@@ -89,7 +95,7 @@ impl Peers {
     /// The session is over: everybody who knew it is told.
     pub fn part_all(self, session: &Arc<Session>) {
         for link in self.links.into_values() {
-            link.session.forget_peer(session.target, None);
+            link.session.forget_peer(session.target(), None);
         }
     }
 }
@@ -111,7 +117,7 @@ pub fn introduce(all: &[Introduced], by: Introducer) -> usize {
     let mut refused = not.len();
     for (i, a) in may.iter().enumerate() {
         for b in &may[i + 1..] {
-            if a.session.id != b.session.id && !link(a, b, &by) {
+            if a.session.id() != b.session.id() && !link(a, b, &by) {
                 refused += 1;
             }
         }
@@ -133,13 +139,13 @@ fn link(a: &Introduced, b: &Introduced, by: &Arc<Introducer>) -> bool {
     }
     match b.session.add_peer(a, by, number) {
         // Whoever left or parted before the other side was linked had nothing to take back there: it is taken back here.
-        Added::Yes if !a.session.knows(b.session.target, number) => {
-            b.session.forget_peer(a.session.target, Some(number));
+        Added::Yes if !a.session.knows(b.session.target(), number) => {
+            b.session.forget_peer(a.session.target(), Some(number));
             false
         }
         Added::Yes | Added::Already => true,
         Added::No => {
-            a.session.forget_peer(b.session.target, Some(number));
+            a.session.forget_peer(b.session.target(), Some(number));
             false
         }
     }
@@ -158,24 +164,24 @@ impl Session {
             return Added::No;
         }
         let peers = state.peers.get_or_insert_default();
-        if peers.links.contains_key(&other.session.target) {
+        if peers.links.contains_key(&other.session.target()) {
             return Added::Already;
         }
         if peers.links.len() >= MAX_PEERS {
             return Added::No;
         }
-        let session_id = other.session.id.to_string();
+        let session_id = other.session.id().to_string();
         let label = peers.label_for(other.label.as_deref().unwrap_or(&session_id));
-        peers.gone.retain(|t| *t != other.session.target);
+        peers.gone.retain(|t| *t != other.session.target());
         let link = Link {
             session: other.session.clone(),
-            as_known_there: other.session.handle_of(self.target),
+            as_known_there: other.session.handle_of(self.target()),
             label,
             introduced_by: by.clone(),
             told: false,
             number,
         };
-        peers.links.insert(other.session.target, link);
+        peers.links.insert(other.session.target(), link);
         self.changed();
         Added::Yes
     }
@@ -212,16 +218,65 @@ impl Session {
         self.changed();
         self.tell(&mut state);
         drop(state);
-        other.forget_peer(self.target, None);
+        other.forget_peer(self.target(), None);
         true
     }
 
+    /// Those who know this session by an earlier connection of it write to this one from now on.
+    pub(super) fn rewire_peers(self: &Arc<Self>, before: &Arc<Session>) {
+        let links: Vec<(Target, Arc<Session>)> = {
+            let state = self.state.lock();
+            state.peers.iter().flat_map(|p| p.links.iter()).map(|(t, l)| (*t, l.session.clone())).collect()
+        };
+        for (target, other) in links {
+            let found = {
+                let mut state = other.state.lock();
+                let link = state.peers.as_mut().and_then(|p| p.links.get_mut(&self.target()));
+                let link = link.filter(|l| Arc::ptr_eq(&l.session, before) || Arc::ptr_eq(&l.session, self));
+                link.map(|l| l.session = self.clone()).is_some()
+            };
+            if found {
+                other.changed();
+                other.call_task();
+                continue;
+            }
+            // The other one has come back itself meanwhile, or has parted.
+            match self.shared.table.find(other.id()).filter(|now| !Arc::ptr_eq(now, &other)) {
+                Some(now) if now.relink(self) => {
+                    let mut state = self.state.lock();
+                    let link = state.peers.as_mut().and_then(|p| p.links.get_mut(&target));
+                    link.into_iter().for_each(|l| l.session = now.clone());
+                    self.changed();
+                }
+                _ => self.forget_peer(target, None),
+            }
+        }
+    }
+
+    fn relink(&self, to: &Arc<Session>) -> bool {
+        let mut state = self.state.lock();
+        let link = state.peers.as_mut().and_then(|p| p.links.get_mut(&to.target()));
+        let found = link.map(|l| l.session = to.clone()).is_some();
+        self.changed();
+        found
+    }
+
+    /// After a resume: whole, also when there are none.
+    pub(super) fn tell_all_peers(self: &Arc<Self>, state: &mut State) {
+        match &mut state.peers {
+            Some(peers) if !peers.links.is_empty() => {
+                peers.tell_again();
+                self.tell(state);
+            }
+            _ => self.say(&to_json(&serde_json::json!({"type": "peers", "added": {}, "removed": []}))),
+        }
+    }
+
     pub fn client_of(id: &str, own: &Arc<Session>) -> Option<Arc<Session>> {
-        let mut parts = id.splitn(3, '.');
-        let (slot, session, tag) = (parts.next()?, parts.next()?, parts.next()?);
-        let here = slot == own.shared.slot && tag == Session::TAG.to_string();
-        let session = here.then(|| Uuid::parse_str(session).ok())??;
-        own.shared.table.find(session)
+        match Address::parse(id)? {
+            Address::Client { slot, session, .. } if slot == own.shared.slot => own.shared.table.find(session),
+            _ => None,
+        }
     }
 
     /// `false`: no room.
@@ -232,12 +287,12 @@ impl Session {
         }
         let mut added = serde_json::Map::new();
         for link in peers.links.values().filter(|l| !l.told) {
-            let handle = handle::text(&self.handle_of(link.session.target));
+            let handle = handle::text(&self.handle_of(link.session.target()));
             added.insert(
                 link.label.to_string(),
                 serde_json::json!({
                     "handle": handle,
-                    "session_id": link.session.id,
+                    "session_id": link.session.id(),
                     "service": link.introduced_by.service,
                     "endpoint": link.introduced_by.endpoint,
                 }),

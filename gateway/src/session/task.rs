@@ -5,12 +5,10 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
-
 use super::frames::Frames;
 use super::timers::Due;
-use super::{Close, Session, rights};
-use crate::control::{self, Reconnect, to_json};
+use super::{Close, Session};
+use crate::control::{Reconnect, to_json};
 use crate::table::{Seat, Table};
 use crate::ws::{Ended, Reader};
 
@@ -46,6 +44,7 @@ pub fn run(
         let seat = begin(&session, hello);
         let why = serve(&session, &mut reader).await;
         let code = session.close_code(why);
+        session.state.lock().ended = code;
         drop(seat);
         Box::pin(reader.finish(&session, FAREWELL)).await;
         ended(&session, code);
@@ -56,8 +55,10 @@ fn begin(session: &Arc<Session>, hello: Hello) -> Seat {
     let seat = Table::enter(session);
     // The catalog may have changed between choosing the view and entering the table.
     session.catalog_changed();
-    // Before the client hears anything: whoever then connects once more is the newer one for certain.
-    session.count_own_subject();
+    if session.is_known() {
+        // Before the client hears anything: whoever then connects once more is the newer one for certain.
+        session.count_own_subject();
+    }
     match hello {
         Hello::Greet => session.greet(),
         Hello::AwaitResume => session.await_resume(),
@@ -84,9 +85,16 @@ async fn serve(session: &Arc<Session>, reader: &mut Reader) -> Ended {
         match batch {
             Some(Err(ended)) => return ended,
             Some(Ok(_)) => {
+                if let Some((ask, id)) = frames.resume_asked() {
+                    // Boxed: few connections begin like this, and all would have to hold it.
+                    Box::pin(session.resume(ask, id)).await;
+                    frames.refresh();
+                    frames.go_on();
+                }
                 if std::mem::take(&mut frames.pong) {
                     let mut state = session.state.lock();
                     state.timers.pong_came();
+                    session.note_pong(&mut state);
                     session.reschedule(&state);
                 }
                 session.wait_for_room(frames.view().limits.send_queue_bytes as usize).await;
@@ -111,32 +119,6 @@ impl Session {
         let mut state = self.state.lock();
         state.timers.await_hello(self.shared.now_ms(), &self.shared.timing);
         self.reschedule(&state);
-    }
-
-    /// A session cannot be taken over yet: what was missed is unknown, and a fresh one begins.
-    pub(super) fn resume_impossible(self: &Arc<Self>, id: Option<&RawValue>) {
-        self.say(&to_json(&serde_json::json!({
-            "type": "gap", "unknown": true, "cursor": "0", "group_cursor": "0",
-        })));
-        {
-            let mut state = self.state.lock();
-            let view = state.view.clone();
-            state.timers.hello_came(&view);
-            self.reschedule(&state);
-        }
-        self.greet();
-        self.say(&control::ok(id, &serde_json::json!({"resumed": false})));
-    }
-
-    fn count_own_subject(self: &Arc<Self>) {
-        let (key, at_most) = {
-            let state = self.state.lock();
-            let key = state.principal.as_deref().map(rights::subject_key);
-            (key, state.view.limits.max_connections_per_subject as usize)
-        };
-        if let Some(key) = key {
-            self.count_subject(key, at_most);
-        }
     }
 
     /// A client that does not read what it is sent is not read from either.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Session, State};
+use crate::bus::records::SessionEventKind;
 use crate::control::to_json;
 use crate::handle::{self, TEXT_LEN};
 use crate::resume::Contents;
@@ -23,9 +24,22 @@ impl Session {
     /// The first message of a session. What does not fit into it follows in updates.
     pub(super) fn greet(self: &Arc<Self>) {
         let mut state = self.state.lock();
-        let view = state.view.clone();
         state.greeted = true;
-        let resume = self.resume_token(&state);
+        self.announce(&state, SessionEventKind::Connected, None);
+        self.say_whole(&mut state, "service_discovery", true);
+        self.tell(&mut state);
+    }
+
+    /// The first message after a resume; the set only where the client has another one.
+    pub(super) fn say_resumed(self: &Arc<Self>, state: &mut State, has: Option<&str>) {
+        let with_set = has != Some(state.view.set.as_str());
+        self.say_whole(state, "resumed", with_set);
+        self.tell(state);
+    }
+
+    fn say_whole(self: &Arc<Self>, state: &mut State, kind: &'static str, with_set: bool) {
+        let view = state.view.clone();
+        let resume = self.resume_token(state);
         let all = || {
             let endpoints = view.entries().filter(|e| view.snapshot.endpoint(e).is_some());
             let events = view.entries().filter(|e| view.snapshot.event(e).is_some());
@@ -40,23 +54,31 @@ impl Session {
                 fits
             })
             .count();
+        let fit = if with_set { fit } else { 0 };
         let rest: Vec<Change> = all()
             .skip(fit)
+            .filter(|_| with_set)
             .map(|(event, e)| Change { name: e.name.clone(), target: e.target, event, added: true })
             .collect();
-        let handles = self.shared.key.mint_all(self.nonce, all().take(fit).map(|(_, e)| e.target));
+        let handles = self.shared.key.mint_all(self.nonce(), all().take(fit).map(|(_, e)| e.target));
         let written = self.writer.text_with(1024 + PART - room, |out| {
-            out.extend_from_slice(br#"{"type":"service_discovery","services":{"#);
-            let mut handles = handles.iter();
-            let endpoints = all().take(fit).filter(|(event, _)| !event);
-            write_names(out, endpoints.map(|(_, e)| &*e.name).zip(&mut handles));
-            out.extend_from_slice(br#"},"events":{"#);
-            write_names(out, all().take(fit).filter(|(event, _)| *event).map(|(_, e)| &*e.name).zip(&mut handles));
-            out.extend_from_slice(b"},");
+            out.extend_from_slice(br#"{"type":""#);
+            out.extend_from_slice(kind.as_bytes());
+            if with_set {
+                out.extend_from_slice(br#"","services":{"#);
+                let mut handles = handles.iter();
+                let endpoints = all().take(fit).filter(|(event, _)| !event);
+                write_names(out, endpoints.map(|(_, e)| &*e.name).zip(&mut handles));
+                out.extend_from_slice(br#"},"events":{"#);
+                write_names(out, all().take(fit).filter(|(event, _)| *event).map(|(_, e)| &*e.name).zip(&mut handles));
+                out.extend_from_slice(b"},");
+            } else {
+                out.extend_from_slice(br#"","#);
+            }
             let fleet = &view.snapshot.catalog.fleet;
             let mut rest_of_it = serde_json::json!({
-                "client_id": self.client_id(),
-                "session_id": self.id,
+                "client_id": self.client_id(state),
+                "session_id": self.id(),
                 "revision": state.revision,
                 "set": view.set,
                 "limits": {
@@ -79,7 +101,6 @@ impl Session {
             let reason = "catalog";
             state.telling = Some(Box::new(Telling { changes: rest, at: 0, to: view, reason }));
         }
-        self.tell(&mut state);
     }
 
     /// Tells what is not told yet, as far as there is room; the rest follows when there is.
@@ -152,7 +173,7 @@ impl Session {
 
     fn update(&self, part: &[Change], revision: u64, set: &str, reason: &str, more: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(256 + part.len() * 64);
-        let handles = self.shared.key.mint_all(self.nonce, part.iter().map(|c| c.target));
+        let handles = self.shared.key.mint_all(self.nonce(), part.iter().map(|c| c.target));
         let added = |event: bool| {
             let pairs = part.iter().zip(&handles).filter(move |(c, _)| c.added && c.event == event);
             pairs.map(|(c, h)| (&*c.name, h))
@@ -181,12 +202,16 @@ impl Session {
 
     /// A fresh resume token as a message of its own.
     pub(super) fn tell_resume(self: &Arc<Self>, state: &State) {
-        if !state.greeted {
+        if !state.greeted || state.left || state.closing.is_some() {
             return;
         }
         if let Some(token) = self.resume_token(state) {
+            let (cursor, group_cursor) = self.positions(state);
             self.say(&to_json(&serde_json::json!({
-                "type": "resume", "token": token, "cursor": "0", "group_cursor": "0",
+                "type": "resume",
+                "token": token,
+                "cursor": cursor.to_string(),
+                "group_cursor": group_cursor.to_string(),
             })));
         }
     }
@@ -195,12 +220,14 @@ impl Session {
         let fleet = &state.view.snapshot.catalog.fleet;
         let unix = |t: std::time::SystemTime| t.duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let principal = state.principal.as_deref();
-        let session = self.id.to_string();
+        let (cursor, group_cursor) = self.positions(state);
         self.shared.sealer.seal(&Contents {
-            session: &session,
-            nonce: self.nonce,
+            session: self.id(),
+            nonce: self.nonce(),
             rights: state.rights,
-            tag: Session::TAG,
+            tag: state.tag(),
+            cursor,
+            group_cursor,
             until: unix(std::time::SystemTime::now()) + fleet.resume_window_ms / 1000 + 90,
             issuer: principal.map(|p| &*p.issuer),
             subject: principal.map(|p| &*p.subject),

@@ -75,6 +75,18 @@ impl Timers {
         };
     }
 
+    /// When the session is older than it may be, however often it moves.
+    pub fn session_age(&self) -> u64 {
+        self.session_age
+    }
+
+    /// The session came back on this connection.
+    pub fn resumed(&mut self, session_age: u64, view: &View) {
+        self.session_age = session_age;
+        self.age = self.connected.saturating_add(view.limits.max_connection_age_ms);
+        self.hello = NEVER;
+    }
+
     /// The client's first frame must come, whatever tiers it holds.
     pub fn await_hello(&mut self, now: u64, timing: &Timing) {
         self.hello = now + timing.hello_within_ms;

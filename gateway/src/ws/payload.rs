@@ -25,7 +25,7 @@ impl<'a> Payload<'a> {
         Payload(Form::Masked(bytes, mask))
     }
 
-    pub(super) fn assembled(bytes: &'a mut Vec<u8>) -> Self {
+    pub(crate) fn assembled(bytes: &'a mut Vec<u8>) -> Self {
         Payload(Form::Assembled(bytes))
     }
 

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -43,6 +43,8 @@ pub struct Writer {
     waiting: AtomicU32,
     progress: Notify,
     queue_bytes: AtomicUsize,
+    /// Bytes of frames that have left the queue since the start. Changed under the lock, read anywhere.
+    taken: AtomicU64,
     write_timeout: Duration,
     socket: OwnedWriteHalf,
 }
@@ -109,6 +111,7 @@ impl Writer {
             waiting: AtomicU32::new(0),
             progress: Notify::new(),
             queue_bytes: AtomicUsize::new(limits.queue_bytes),
+            taken: AtomicU64::new(0),
             write_timeout: limits.write_timeout,
             socket,
         }
@@ -293,6 +296,23 @@ impl Writer {
         self.wait_until(|writer| writer.is_dead() || writer.queued() == 0).await;
     }
 
+    /// Where the queue ends now: what is queued has left once [`Writer::has_passed`] this.
+    pub fn mark(&self) -> u64 {
+        let _out = self.out.lock();
+        self.taken.load(Ordering::Relaxed) + self.queued() as u64
+    }
+
+    /// Whether everything before the mark is with the kernel.
+    pub fn has_passed(&self, mark: u64) -> bool {
+        !self.is_dead() && (self.queued() == 0 || self.taken.load(Ordering::Relaxed) >= mark)
+    }
+
+    /// Waits for [`Writer::has_passed`]; `false`: the connection ended before.
+    pub async fn passed(&self, mark: u64) -> bool {
+        self.wait_until(|writer| writer.is_dead() || writer.has_passed(mark)).await;
+        self.has_passed(mark)
+    }
+
     /// Drops what is queued and cuts the connection; the reader ends with [`super::Ended::Aborted`].
     pub fn abort(&self) {
         self.die(self.out.lock(), true);
@@ -440,6 +460,7 @@ impl Writer {
                 match self.socket.try_write(&buffer[start..]) {
                     Ok(sent) => {
                         start += sent;
+                        self.taken.fetch_add(sent as u64, Ordering::Relaxed);
                         break Ok(start < buffer.len());
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -470,8 +491,11 @@ impl Writer {
         let Out { buffer, start, tls: Some(tls), .. } = out else {
             return Ok(false);
         };
+        let before = buffer.len() - *start + tls.pending();
         *start += tls.write(&buffer[*start..], &self.socket)?;
-        Ok(*start < buffer.len() || tls.pending() > 0)
+        let left = buffer.len() - *start + tls.pending();
+        self.taken.fetch_add(before.saturating_sub(left) as u64, Ordering::Relaxed);
+        Ok(left > 0)
     }
 
     /// Ends the connection for good: the reader and all who wait are woken.

@@ -102,4 +102,16 @@ impl Gateway {
         let value = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok());
         value.unwrap_or_default()
     }
+
+    /// Returns when a sample has this value.
+    pub async fn metric_is(&self, sample: &str, value: f64) {
+        let waits = async {
+            while self.metric(sample).await != value {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(super::process::PATIENCE, waits)
+            .await
+            .unwrap_or_else(|_| panic!("{sample} never was {value}"));
+    }
 }

@@ -61,7 +61,7 @@ async fn frames_pass_with_handle_swapped_and_inbound_flipped() {
 async fn a_peer_that_is_gone_is_told_and_its_handle_is_404() {
     let world = World::start().await;
     let (mut a, bob, b, _) = pair(&world).await;
-    drop(b);
+    b.leave().await;
     a.said("resume").await;
     assert_eq!(a.said("peers").await["removed"], json!(["bob"]));
     a.send(bob, 5, b"").await;
@@ -69,6 +69,19 @@ async fn a_peer_that_is_gone_is_told_and_its_handle_is_404() {
     assert_eq!((id, status), (5, 404));
     a.send(bob, ONE_WAY | 6, b"").await;
     a.send(bob, ERROR | 7, &499u16.to_be_bytes()).await;
+    a.nothing_more().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_may_come_back_is_503_meanwhile() {
+    let world = World::start().await;
+    let (mut a, bob, b, _) = pair(&world).await;
+    drop(b);
+    world.gateway.metric_is("bannou_gateway_sessions_absent", 1.0).await;
+    a.send(bob, 5, b"").await;
+    let (id, status, problem) = a.failed().await;
+    assert_eq!((id, status), (5, 503));
+    assert!(problem["retry_after_ms"].is_u64());
     a.nothing_more().await;
 }
 

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message, http};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
@@ -142,6 +144,13 @@ impl Raw {
     }
 
     /// Proves that nothing else is on its way: a ping's answer is the very next thing.
+    /// Closes as a client does that will not come back.
+    pub async fn leave(mut self) {
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+        self.socket.close(Some(frame)).await.unwrap();
+        while let Some(Ok(_)) = self.socket.next().await {}
+    }
+
     pub async fn nothing_more(&mut self) {
         self.say(&json!({"type": "ping", "id": "nothing more"})).await;
         assert_eq!(self.said("ok").await["id"], "nothing more");
