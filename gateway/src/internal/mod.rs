@@ -56,16 +56,3 @@ impl Fleet for Known {
         self.directory.is_ready().then(|| self.directory.sessions_of(issuer, subject))
     }
 }
-
-/// A fleet of one.
-pub struct Alone;
-
-impl Fleet for Alone {
-    fn gateways(&self) -> usize {
-        1
-    }
-
-    fn sessions_of(&self, _: &str, _: &str) -> Option<Vec<String>> {
-        None
-    }
-}
