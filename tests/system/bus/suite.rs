@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bannou_gateway::bus::records::{self, ControlRecord, GroupsRecord, SlotRecord};
-use bannou_gateway::bus::{Bus, Log, Message, Read, Slot, Start, To, Unpublished, Value};
+use bannou_gateway::bus::{Bus, Log, Message, Read, Start, To, Unpublished, Value};
 use uuid::Uuid;
 
 use super::{Broker, in_time, next, record, text};
