@@ -12,6 +12,7 @@
 //! ```
 
 pub mod alive;
+pub mod amqp;
 pub mod announce;
 pub mod closer;
 pub mod contract;

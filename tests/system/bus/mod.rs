@@ -3,6 +3,7 @@
 #[macro_use]
 mod suite;
 mod local;
+mod rabbitmq;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::{Duration, Instant, sleep};
 
@@ -247,14 +248,26 @@ impl Home {
     }
 }
 
-fn definitions() -> serde_json::Value {
+/// The users: `guest` may everything, `game` is a service.
+fn definitions() -> Value {
     let names = || (0..VHOSTS).map(|n| format!("t{n}")).chain(["/".to_owned()]);
-    let vhosts: Vec<_> = names().map(|name| serde_json::json!({ "name": name })).collect();
-    let all = |vhost: String| serde_json::json!({ "user": "guest", "vhost": vhost, "configure": ".*", "write": ".*", "read": ".*" });
-    serde_json::json!({
+    let vhosts: Vec<_> = names().map(|name| json!({ "name": name })).collect();
+    let permissions = names().flat_map(|vhost| {
+        [
+            json!({ "user": "guest", "vhost": vhost, "configure": ".*", "write": ".*", "read": ".*" }),
+            json!({
+                "user": "game", "vhost": vhost, "configure": "^game\\.",
+                "write": "^(bannou\\.clients|game\\..*)$", "read": "^(bannou\\.sessions|game\\..*)$",
+            }),
+        ]
+    });
+    json!({
         "vhosts": vhosts,
-        "users": [{ "name": "guest", "password": "guest", "tags": ["administrator"] }],
-        "permissions": names().map(all).collect::<Vec<_>>(),
+        "users": [
+            { "name": "guest", "password": "guest", "tags": ["administrator"] },
+            { "name": "game", "password": "game", "tags": [] },
+        ],
+        "permissions": permissions.collect::<Vec<_>>(),
     })
 }
 
