@@ -47,7 +47,7 @@ pub fn run(args: Args) -> Result<(), Box<dyn Error>> {
                     _ = interrupt.recv() => {}
                 }
             })
-            .await;
+            .await?;
         Ok(())
     })
 }

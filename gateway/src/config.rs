@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::app::Options;
 use crate::auth::Secrets;
+use crate::bus::alive::Beat;
 use crate::bus::contract::ReplyAllow;
 use crate::bus::url::NotABroker;
 use crate::forward::{self, Secret};
@@ -146,6 +147,14 @@ pub struct Settings {
     #[arg(long, env = "BANNOU_PING_SECONDS", value_name = "SECONDS")]
     ping_seconds: Option<u64>,
 
+    /// How long a silent gateway of the fleet is taken for alive, in milliseconds. The same on all of them.
+    #[arg(long, env = "BANNOU_DEAD_AFTER_MS", value_name = "MS", hide = true)]
+    dead_after_ms: Option<u64>,
+
+    /// How long what still arrives for a dead gateway is answered before its log is deleted, in milliseconds.
+    #[arg(long, env = "BANNOU_LOG_GRACE_MS", value_name = "MS", hide = true)]
+    log_grace_ms: Option<u64>,
+
     /// Threads that serve. [default: one for each core]
     #[arg(long, env = "BANNOU_WORKER_THREADS", value_name = "N")]
     worker_threads: Option<usize>,
@@ -223,7 +232,8 @@ impl Settings {
         first_of! { flags, file:
             catalog, bind, port, admin_bind, admin_port, connect_path, fleet_key_file, secrets_dir, tls_cert, tls_key,
             dapr_http, dapr_api_token_file, cluster_domain, broker_ca, broker_password_file, internal_bind, internal_port,
-            internal_tokens, dapr_app_token_file, max_connections, drain_seconds, ping_seconds, worker_threads,
+            internal_tokens, dapr_app_token_file, max_connections, drain_seconds, ping_seconds, dead_after_ms,
+            log_grace_ms, worker_threads,
             log_format, log
         }
     }
@@ -284,6 +294,10 @@ impl Args {
         if let Some(seconds) = s.ping_seconds {
             timing.ping_every_ms = seconds.clamp(1, 3600) * 1000;
         }
+        if let Some(ms) = s.dead_after_ms {
+            timing.beat = Beat::within(ms);
+        }
+        timing.log_grace_ms = s.log_grace_ms.unwrap_or(timing.log_grace_ms);
         let broker = services::broker(&s.broker, s.broker_ca, s.broker_password_file)?;
         let reply_allow = match s.broker_reply_allow.as_slice() {
             [] => ReplyAllow::default(),

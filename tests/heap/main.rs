@@ -55,7 +55,7 @@ async fn start(fixture: &Fixture) -> SocketAddr {
     let gateway = app::build(options, catalogs).await.expect("a gateway");
     let address = gateway.client_addr();
     tokio::spawn(async move {
-        gateway.run(std::future::pending()).await;
+        let _ = gateway.run(std::future::pending()).await;
         drop(sender);
     });
     address

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Uri;
-use bannou_gateway::app::{self, Bound, Options, StartError};
+use bannou_gateway::app::{self, Bound, Deposed, Options, StartError};
 use bannou_gateway::auth::Secrets;
 use bannou_gateway::forward;
 use bannou_gateway::internal::access::digest;
@@ -82,6 +82,8 @@ pub enum DevError {
     Demo(io::Error),
     #[error("{0}")]
     Start(#[from] StartError),
+    #[error("{0}")]
+    Deposed(#[from] Deposed),
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
 }
@@ -140,7 +142,7 @@ pub async fn run(args: Args) -> Result<(), DevError> {
         }
     };
     tokio::select! {
-        () = bound.run(shutdown) => {}
+        ended = bound.run(shutdown) => ended?,
         () = telling => {}
     }
     Ok(())

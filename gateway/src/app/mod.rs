@@ -91,6 +91,13 @@ pub enum StartError {
     ConnectPath(String),
 }
 
+/// Others took this gateway for dead, and nobody comes back to its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this gateway was stopped, or cut off from the broker, for so long that another one has closed its log: start it anew"
+)]
+pub struct Deposed;
+
 fn advice(error: &io::Error, what: &str) -> String {
     let flag = match what {
         "clients" => "--port",
@@ -224,7 +231,10 @@ impl Bound {
     }
 
     /// Serves until `shutdown` is ready, then lets clients leave and ends.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+    ///
+    /// # Errors
+    /// Another gateway has closed everything of this one: it must be started anew.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Deposed> {
         let Bound { door, clients, admin, internal: (services, access), router, tls, drain, follow, .. } = self;
         let bus = tokio::spawn(door.shared.clone().serve_bus());
         let sweeper = tokio::spawn(sweep(door.shared.clone()));
@@ -233,12 +243,22 @@ impl Bound {
         let known = internal::Known { alive: door.shared.alive.clone(), directory: door.shared.directory.clone() };
         let speaking = tokio::spawn(internal::serve(services, door.shared.clone(), access, Arc::new(known)));
         let accepting = tokio::spawn(listen::serve(clients, tls, router, listen::HEADERS_WITHIN));
-        shutdown.await;
-        drain::leave(&door, drain, accepting).await;
-        door.shared.end_sessions().await;
+        let ended = tokio::select! {
+            () = shutdown => Ok(()),
+            () = door.shared.alive.deposed() => Err(Deposed),
+        };
+        if ended.is_ok() {
+            drain::leave(&door, drain, accepting).await;
+            door.shared.end_sessions().await;
+        } else {
+            // Before they are asked to leave: theirs is another close.
+            door.shared.desk.depose(&door.shared);
+            drain::leave(&door, Duration::ZERO, accepting).await;
+        }
         for task in [sweeper, follower, operations, speaking, bus] {
             task.abort();
         }
+        ended
     }
 }
 

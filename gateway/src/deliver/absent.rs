@@ -106,7 +106,7 @@ impl Desk {
     }
 
     /// This slot is over by the word of another gateway: so is everything in it.
-    pub(super) fn depose(&self, shared: &Arc<Shared>) {
+    pub fn depose(&self, shared: &Arc<Shared>) {
         let mut all: Vec<Uuid> = self.absent.lock().0.keys().copied().collect();
         for part in 0..crate::table::SHARDS {
             all.extend(shared.table.part(part).iter().map(|session| session.id()));

@@ -37,6 +37,14 @@ impl Default for Beat {
     }
 }
 
+impl Beat {
+    /// For a silence of `dead_after_ms`, as many beacons in it as by default.
+    pub fn within(dead_after_ms: u64) -> Beat {
+        let dead_after_ms = dead_after_ms.max(10);
+        Beat { every_ms: dead_after_ms / 5, dead_after_ms }
+    }
+}
+
 /// What a gateway that does not hear the control stream may no longer do; each includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CutOff {
@@ -163,6 +171,14 @@ impl Alive {
     /// Returns when the control stream has been read whole.
     pub async fn ready(&self) {
         let _ = self.standing.subscribe().wait_for(|s| s.epoch > 0).await;
+    }
+
+    /// Returns when another gateway has deleted the own log: this slot is over, and the process starts anew.
+    pub async fn deposed(&self) {
+        let mut standing = self.standing.subscribe();
+        if standing.wait_for(|s| s.deposed).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// The own log has been read up to a marker that was sent after `epoch` began.
