@@ -29,10 +29,15 @@ impl Absent {
 }
 
 impl Desk {
-    /// A connection is over. `until`: how long its client may come back; its session ends at once when that has passed.
+    /// A connection is over. `until`: how long its client may come back, in milliseconds of `Shared::now_ms`; 0: not at all.
     pub fn left(&self, session: &Arc<Session>, until: u64, reason: &'static str) {
-        let away = Away { session: session.clone(), until, reason, closing: false };
-        self.absent.lock().0.insert(session.id(), away);
+        let mut away = Away { session: session.clone(), until, reason, closing: false };
+        let mut absent = self.absent.lock();
+        if until == 0 {
+            // Before anybody can ask for it: of the two in the log, the first one counts.
+            away.closing = self.append(&SlotRecord::Closed { session: session.id(), by: self.bus.slot() }).is_ok();
+        }
+        absent.0.insert(session.id(), away);
     }
 
     /// The session of a client that may still come back.

@@ -8,7 +8,7 @@ mod control;
 mod frames;
 mod life;
 mod peers;
-mod raw;
+pub mod raw;
 
 use bannou_crds::catalog::{Catalog, Effect, Endpoint, Interaction, Limits};
 

@@ -143,7 +143,6 @@ impl Raw {
         self.send(self.services[name], id, payload).await;
     }
 
-    /// Proves that nothing else is on its way: a ping's answer is the very next thing.
     /// Closes as a client does that will not come back.
     pub async fn leave(mut self) {
         let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
@@ -151,6 +150,7 @@ impl Raw {
         while let Some(Ok(_)) = self.socket.next().await {}
     }
 
+    /// Proves that nothing else is on its way: a ping's answer is the very next thing.
     pub async fn nothing_more(&mut self) {
         self.say(&json!({"type": "ping", "id": "nothing more"})).await;
         assert_eq!(self.said("ok").await["id"], "nothing more");
