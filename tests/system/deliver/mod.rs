@@ -58,7 +58,7 @@ struct World {
     admin: String,
     catalogs: watch::Sender<Arc<Catalog>>,
     stop: Option<oneshot::Sender<()>>,
-    ended: tokio::task::JoinHandle<()>,
+    ended: tokio::task::JoinHandle<Result<(), app::Deposed>>,
 }
 
 impl World {
@@ -169,7 +169,7 @@ impl World {
 
     async fn stop(mut self) {
         drop(self.stop.take());
-        tokio::time::timeout(PATIENCE, self.ended).await.unwrap().unwrap();
+        tokio::time::timeout(PATIENCE, self.ended).await.unwrap().unwrap().unwrap();
     }
 }
 
