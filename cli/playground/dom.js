@@ -54,6 +54,7 @@ export async function copy(text) {
  *
  * @param {string | Node} content
  * @param {"plain" | "good" | "bad"} [tone]
+ * @returns {HTMLElement}  to be removed when it is no news any more
  */
 export function toast(content, tone = "plain") {
   const toasts = $("#toasts");
@@ -61,6 +62,7 @@ export function toast(content, tone = "plain") {
   toasts.append(item);
   while (toasts.children.length > 4) toasts.firstElementChild.remove();
   setTimeout(() => item.remove(), 4000);
+  return item;
 }
 
 /**

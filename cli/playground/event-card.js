@@ -59,7 +59,7 @@ export class RequestCard {
     const { schema, timeout_ms: timeoutMs } = await described;
     if (!this.isOpen) return;
     if (timeoutMs) {
-      const tick = () => (this.left.textContent = `${formatMs(Math.max(0, timeoutMs - (performance.now() - this.#startedAt)))} left`);
+      const tick = () => (this.left.textContent = `${Math.max(0, Math.ceil((timeoutMs - (performance.now() - this.#startedAt)) / 1000))} s left`);
       this.#ticker = setInterval(tick, 250);
       tick();
     }

@@ -94,7 +94,7 @@ export function startSender(client, config, { describe, add, drawn }) {
     h("div", { class: "row-of" }, h("span", { class: "label muted", text: "To" }), chosen, whom),
     h("div", { class: "row-of" }, h("span", { class: "label muted", text: "Event" }), event, names, kind),
     h("div", { class: "payload-box" }, h("div", { class: "payload-head" }, h("span", { class: "label", text: "Payload" }), h("span", { class: "spacer" }), note), payload),
-    h("div", { class: "call-actions" }, send, h("span", { class: "muted", text: "as a service would, past this client" })), asCurl);
+    h("div", { class: "call-actions" }, send, h("span", { class: "muted", text: "by the page's server, as a service would" })), asCurl);
 
   form.addEventListener("submit", (submitted) => {
     submitted.preventDefault();

@@ -18,6 +18,8 @@ export function startEvents(client, config, { tabs }) {
   /** @type {(PushCard | RequestCard)[]} newest first */
   let cards = [];
   let unseen = 0;
+  /** @type {HTMLElement[]} what was said of events while nobody looked at them */
+  let said = [];
 
   const describe = (name) => {
     if (!described.has(name)) {
@@ -48,6 +50,7 @@ export function startEvents(client, config, { tabs }) {
     draw();
   };
 
+  const say = (name, words) => said.push(toast(h("span", {}, h("strong", { text: name }), ` ${words}`)));
   const seenNow = () => tabs.current() === "events" && !document.hidden;
 
   const hear = (name) => {
@@ -58,7 +61,7 @@ export function startEvents(client, config, { tabs }) {
       add(new PushCard(event));
       if (!seenNow()) {
         unseen++;
-        toast(h("span", {}, h("strong", { text: event.event }), ` ${oneLine(event.bytes, 90)}`));
+        say(event.event, oneLine(event.bytes, 90));
       }
       draw();
     });
@@ -67,7 +70,7 @@ export function startEvents(client, config, { tabs }) {
   const ask = (request) => {
     const card = new RequestCard(request, describe(request.event), draw);
     add(card);
-    if (!seenNow()) toast(h("span", {}, h("strong", { text: request.event }), " asks: answer it under Events"));
+    if (!seenNow()) say(request.event, "asks: answer it under Events");
     return card.answer;
   };
 
@@ -92,12 +95,14 @@ export function startEvents(client, config, { tabs }) {
     described.clear();
     hearAll(eventsAdded.keys());
   });
-  client.on("gap", ({ unknown, from, to }) => {
-    toast(unknown ? "The old session could not be resumed: what was sent to it meanwhile is lost" : `Messages ${from} to ${to} can no longer be delivered`, "bad");
+  client.on("gap", ({ unknown }) => {
+    toast(unknown ? "The old session could not be resumed: a new one begins" : "Some messages can no longer be delivered", "bad");
   });
   const look = () => {
     if (!seenNow()) return;
     unseen = 0;
+    for (const toast of said) toast.remove();
+    said = [];
     draw();
   };
   tabs.onShow(look);

@@ -1,5 +1,5 @@
 // The log of everything that passed the socket, and of what became of the connection.
-import { Flag, flagNames } from "./client/index.js";
+import { Flag, flagNames, logPosition } from "./client/index.js";
 import { $, arrowKeys, batched, copy, h } from "./dom.js";
 import { clockTime, formatSize, hex, withoutSecrets } from "./format.js";
 import { drawInspector } from "./inspector.js";
@@ -193,7 +193,7 @@ function rowOf(entry) {
     h("span", { class: "dir", text: arrow, title: { in: "received", out: "sent", state: "the connection" }[entry.direction] }),
     h("span", { class: "name", text: entry.label }),
     ...flags.map((flag) => h("span", { class: `flag ${flag.toLowerCase()}`, text: flag })),
-    entry.frame && h("span", { class: "num", text: `#${entry.frame.number}` }),
+    entry.frame && h("span", { class: "num", text: numberOf(entry.frame), title: `#${entry.frame.number}` }),
     entry.summary && h("span", { class: "summary", text: entry.summary }),
     h("span", { class: "size", text: entry.size ? formatSize(entry.size) : "" }));
   if (entry.header) {
@@ -205,6 +205,13 @@ function rowOf(entry) {
   if (entry.frame && entry.frame.flags & Flag.ERROR) row.classList.add("failed");
   if (entry.label === "error" || entry.label === "closing" || entry.label === "gap") row.classList.add("failed");
   return row;
+}
+
+/** Log and offset where the number is a position in one: the whole of it has fifteen digits. */
+function numberOf({ flags, number }) {
+  if (!(flags & Flag.LOGGED)) return `#${number}`;
+  const { tag, offset } = logPosition(number);
+  return `#${tag}:${offset}`;
 }
 
 /** @param {Entry} entry */

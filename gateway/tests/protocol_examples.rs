@@ -17,12 +17,15 @@ fn expected(name: &str) -> (u64, Option<FromClient>) {
         "peer-part-sent" => (INBOUND | MORE, Some(FromClient::Answer { error: false })),
         "peer-failure-sent" => (INBOUND | ERROR, Some(FromClient::Answer { error: true })),
         "service-answer-sent" => (INBOUND | LOGGED, Some(FromClient::LoggedAnswer { error: false })),
+        "service-failure-sent" => (INBOUND | LOGGED | ERROR, Some(FromClient::LoggedAnswer { error: true })),
         "answer" => (0, None),
         "answer-part" => (MORE, None),
         "answer-failure" => (ERROR, None),
         "peer-request-seen" => (INBOUND, None),
         "peer-one-way-seen" => (INBOUND | ONE_WAY, None),
         "service-request" => (INBOUND | LOGGED, None),
+        "service-request-over" => (INBOUND | LOGGED | ERROR, None),
+        "push" | "push-to-many" => (INBOUND | ONE_WAY | LOGGED, None),
         other => panic!("{other}: an example that this test does not know"),
     }
 }
@@ -52,12 +55,23 @@ fn hex_examples() {
             let right = match name {
                 "cancel" => 499,
                 "answer-failure" => 403,
+                "service-failure-sent" => 501,
+                "service-request-over" => 408,
                 _ => 404,
             };
             assert_eq!(status, right, "{name}");
         }
+        if flags & LOGGED != 0 {
+            let number = header.id & NUMBER;
+            let place = match name {
+                "push" => (1, 42),
+                "push-to-many" => (0, 7),
+                _ => (1, 43),
+            };
+            assert_eq!((number >> 48, number & ((1 << 48) - 1)), place, "{name}");
+        }
         assert_eq!(header.to_bytes(), frame[..HEADER_LEN], "{name}");
         seen += 1;
     }
-    assert_eq!(seen, 13);
+    assert_eq!(seen, 17);
 }

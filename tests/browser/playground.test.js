@@ -157,6 +157,88 @@ test("a service's own error, a stream part by part, a cancel, a deadline", async
   assert.match(await (await send(page)).locator(".status").textContent(), /deadline passed/);
 });
 
+test("what a service tells arrives, wherever one looks; what it asks is answered by hand", async (t) => {
+  const page = await tab(t);
+  await logIn(page);
+  await service(page, "game.find_match").click();
+  await send(page);
+  await page.locator(".toast", { hasText: "game.match_found" }).waitFor();
+  await page.locator("#events-badge.urgent").waitFor();
+  await page.locator("#tab-events").click();
+  assert.equal(await page.locator(".toast", { hasText: "game.match_found" }).count(), 0, "who looks needs no word of it");
+  const asked = page.locator('#event-feed article[data-name="game.ready_check"][aria-busy="true"]');
+  await asked.locator(".time", { hasText: "s left" }).waitFor();
+  await shot(page, "9-events");
+  await asked.getByRole("button", { name: "Yes" }).click();
+  const outcome = page.locator('#event-feed article[data-name="game.match_found"]', { hasText: "starting" });
+  await outcome.waitFor();
+  assert.match(await page.locator('#event-feed article[data-name="game.ready_check"]').textContent(), /you answered.*"ready":true/s);
+  await page.locator("#events-badge").waitFor({ state: "hidden" });
+  await page.locator("#wire-list .row.data", { hasText: "game.ready_check" }).nth(1).waitFor();
+  for (const flag of ["inbound", "logged"]) await page.locator(`#wire-list .flag.${flag}`).first().waitFor();
+});
+
+test("two tabs: a notice reaches both, a question the one it is for; yes, no, a refusal and no answer", async (t) => {
+  const [left, right] = [await tab(t), await tab(t)];
+  for (const page of [left, right]) {
+    await page.bringToFront();
+    await logIn(page);
+    await page.locator("#tab-events").click();
+  }
+  await right.locator('#event-form input[value="all"]').check({ force: true });
+  await right.locator("#event-payload").fill('{"text":"to all of you"}');
+  await right.locator("#event-send").click();
+  await right.locator('#event-feed article[data-kind="sent"] .status.good', { hasText: "delivered to 2 clients" }).waitFor();
+  for (const page of [left, right]) await page.locator('#event-feed article[data-kind="push"]', { hasText: "to all of you" }).waitFor();
+
+  const address = await left.evaluate(async () => {
+    document.querySelector("#fact-session").click();
+    return navigator.clipboard.readText();
+  });
+  await right.locator('#event-form input[value="client"]').check({ force: true });
+  await right.locator("#event-send:disabled").waitFor();
+  await right.getByLabel("client_id").fill(address);
+  await right.locator("#event-name").fill("game.ready_check");
+  await right.locator("#event-kind", { hasText: "a request" }).waitFor();
+  const sent = right.locator('#event-feed article[data-kind="sent"]').first();
+  for (const [button, badge, word] of [["Yes", "200 answered", '"ready": true'], ["No", "200 answered", '"ready": false'], ["Refuse", "409 conflict", "refused by a person"]]) {
+    await right.bringToFront();
+    await right.locator("#event-send").click();
+    await left.bringToFront();
+    await left.locator('#event-feed article[aria-busy="true"]').getByRole("button", { name: button }).click();
+    await right.bringToFront();
+    await sent.locator(".status", { hasText: badge }).waitFor();
+    assert.ok((await sent.textContent()).includes(word), `${word} in ${await sent.textContent()}`);
+  }
+  await shot(right, "10-sent");
+  assert.equal(await right.locator('#event-feed article[data-kind="request"]').count(), 0);
+
+  await right.locator("#event-send").click();
+  await sent.locator(".status.bad", { hasText: "408 deadline passed" }).waitFor();
+  await left.locator('#event-feed article[data-kind="request"] .status.bad', { hasText: "too late (408)" }).first().waitFor();
+
+  await right.locator("#event-name").fill("game.no_such");
+  await right.locator("#event-send").click();
+  await sent.locator(".status.bad", { hasText: "40" }).waitFor();
+  await right.locator("#event-payload").fill("{");
+  await right.locator("#event-send:disabled").waitFor();
+  const failures = complaints.splice(0).filter((line) => !/status of 4\d\d/.test(line));
+  assert.deepEqual(failures, [], "the browser itself tells of the answers that are errors, and of nothing else");
+});
+
+test("what arrives while the connection is broken is there after it", async (t) => {
+  const page = await tab(t);
+  await page.locator("#tab-events").click();
+  await page.locator('#event-form input[value="all"]').check({ force: true });
+  await page.evaluate(() => {
+    document.querySelector("#drop").click();
+    document.querySelector("#event-send").click();
+  });
+  await page.locator("#wire-list .row", { hasText: "resumed" }).waitFor();
+  await page.locator('#event-feed article[data-kind="push"]', { hasText: "Hello, everybody" }).waitFor();
+  assert.equal(await page.locator('#event-feed article[data-kind="push"]').count(), 1);
+});
+
 test("two tabs are two peers: they talk, ask, answer and part", async (t) => {
   const [left, right] = [await tab(t), await tab(t)];
   for (const page of [left, right]) {
@@ -237,15 +319,14 @@ test("the keyboard does it all", async (t) => {
   await page.locator('#connection[data-state="open"]').waitFor();
 });
 
-test("a dropped connection comes back, and the log tells it", async (t) => {
+test("a dropped connection comes back with its session, and the log tells it", async (t) => {
   const page = await tab(t);
   const session = await page.locator("#fact-session").textContent();
   await page.locator("#drop").click();
-  await page.waitForFunction((before) => {
-    const now = document.querySelector("#fact-session").textContent;
-    return document.querySelector("#connection").dataset.state === "open" && now !== before;
-  }, session);
+  await page.locator("#wire-list .row", { hasText: "resumed" }).waitFor();
+  await page.locator('#connection[data-state="open"]').waitFor();
   await page.locator("#wire-list .row.state", { hasText: "waiting" }).waitFor();
+  assert.equal(await page.locator("#fact-session").textContent(), session);
 });
 
 test("the log is filtered, copied and cleared; tokens stay out of it", async (t) => {

@@ -60,7 +60,7 @@ test("discovery says what an anonymous client may call", async (t) => {
     assert.ok(bannou.services.has(name), name);
   }
   for (const name of ["account.get", "game.connect", "chat.join"]) assert.ok(!bannou.services.has(name), name);
-  assert.deepEqual([...bannou.events.keys()], ["chat.notice"], "what services may send to anybody");
+  assert.deepEqual([...bannou.events.keys()], ["account.welcome", "chat.notice"], "what services may send to anybody");
   assert.match(bannou.session.clientId, /\S/);
   assert.match(bannou.session.sessionId, /\S/);
   assert.equal(bannou.session.revision, 1);
@@ -290,20 +290,6 @@ test("ping, and what the gateway does not know", async (t) => {
   await assert.rejects(bannou.control({ type: "from_the_future" }), (error) => error instanceof ControlError && error.status === 400);
   await assert.rejects(bannou.describe("no.such"), ControlError);
   assert.equal(bannou.state, "open");
-});
-
-test("a broken connection comes back, with a session of its own and the token that was given", async (t) => {
-  const bannou = await player(t, { random: () => 0 });
-  const first = bannou.session.sessionId;
-  const gap = bannou.once("gap");
-  const again = bannou.once("discovery");
-  bannou.interrupt();
-  assert.equal((await gap).unknown, true);
-  const { sessionId, services } = await again;
-  assert.notEqual(sessionId, first);
-  await bannou.available("game.connect");
-  assert.ok(services.has("echo.bytes"));
-  assert.equal((await bannou.call("echo.bytes", "back")).text(), "back");
 });
 
 test("an origin that is not on the list is not let in", async () => {

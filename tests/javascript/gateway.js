@@ -17,12 +17,25 @@ function binary() {
   return path;
 }
 
+/** What services show at the internal port. */
+const TOKEN = "the-token-of-the-tests";
+
+/**
+ * @typedef {object} Gateway
+ * @property {string} url
+ * @property {string} connectUrl
+ * @property {(to: string, event: string, payload?: string | object, headers?: Record<string, string>) => Promise<Response>} send
+ *   an event, as a service does: `to` is what follows `/v1/`, such as `all` or `clients/<client_id>`
+ * @property {() => Promise<number | null>} stop
+ * @property {() => string} output
+ */
+
 /**
  * @param {string[]} [more]  arguments after those every test uses
- * @returns {Promise<{ url: string, connectUrl: string, stop: () => Promise<number | null>, output: () => string }>}
+ * @returns {Promise<Gateway>}
  */
 export async function startGateway(more = []) {
-  const args = ["dev", "examples/quickstart", "--port", "0", "--admin-port", "0", "--internal-port", "0", ...more];
+  const args = ["dev", "examples/quickstart", "--port", "0", "--admin-port", "0", "--internal-port", "0", "--internal-token", TOKEN, ...more];
   const child = spawn(binary(), args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
   const lines = [];
   const keep = (line) => {
@@ -37,12 +50,15 @@ export async function startGateway(more = []) {
     return code;
   });
 
+  let url;
+  let internal;
   const ready = new Promise((resolve, reject) => {
     createInterface({ input: child.stderr }).on("line", keep);
     createInterface({ input: child.stdout }).on("line", (line) => {
       keep(line);
-      const found = /^playground (http:\/\/\S+)/.exec(line);
-      if (found) resolve(found[1]);
+      url ??= /^playground (http:\/\/\S+)/.exec(line)?.[1];
+      internal ??= /(http:\/\/\S+)\/v1\//.exec(line)?.[1];
+      if (url && internal) resolve(undefined);
     });
     child.once("error", reject);
     ended.then((code) => reject(new Error(`bannou ended with ${code} before it was ready:\n${lines.join("\n")}`)));
@@ -50,9 +66,8 @@ export async function startGateway(more = []) {
     ended.finally(() => clearTimeout(timer));
     timer.unref();
   });
-  let url;
   try {
-    url = await ready;
+    await ready;
   } catch (error) {
     kill();
     throw error;
@@ -62,6 +77,12 @@ export async function startGateway(more = []) {
     url,
     connectUrl: new URL("/connect", url).href,
     output: () => lines.join("\n"),
+    send: (to, event, payload = "", headers = {}) =>
+      fetch(`${internal}/v1/${to}/events/${event}`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${TOKEN}`, ...headers },
+        body: typeof payload === "string" ? payload : JSON.stringify(payload),
+      }),
     /** Asks it to end, as an operator would; insists when it does not. */
     async stop() {
       child.kill("SIGTERM");

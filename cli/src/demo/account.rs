@@ -1,4 +1,5 @@
 //! `POST /v1/accounts` and `GET /v1/accounts/me`: who calls is what `bannou-issuer` and `bannou-subject` say, nothing else.
+//! Whoever has made an account is welcomed by the event `account.welcome`.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -10,7 +11,9 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
+use super::Voice;
 use super::http::{from_gateway, parse, problem};
 
 const MAX_ACCOUNTS: usize = 1024;
@@ -40,15 +43,18 @@ struct Accounts {
     age: VecDeque<Subject>,
 }
 
-pub fn router() -> Router {
+pub fn router(voice: Option<Voice>) -> Router {
     let accounts = Arc::new(Mutex::new(Accounts::default()));
     let of_create = accounts.clone();
     Router::new()
-        .route("/v1/accounts", post(move |h: HeaderMap, b: Bytes| async move { create(&of_create, &h, &b) }))
+        .route(
+            "/v1/accounts",
+            post(move |h: HeaderMap, b: Bytes| async move { create(&of_create, voice.as_ref(), &h, &b) }),
+        )
         .route("/v1/accounts/me", get(move |h: HeaderMap| async move { me(&accounts, &h) }))
 }
 
-fn create(accounts: &Mutex<Accounts>, headers: &HeaderMap, body: &[u8]) -> Response {
+fn create(accounts: &Mutex<Accounts>, voice: Option<&Voice>, headers: &HeaderMap, body: &[u8]) -> Response {
     let Create { name } = match parse(body, r#"{"name":"Ada"}"#) {
         Ok(create) => create,
         Err(refusal) => return refusal,
@@ -57,6 +63,9 @@ fn create(accounts: &Mutex<Accounts>, headers: &HeaderMap, body: &[u8]) -> Respo
         return problem(StatusCode::BAD_REQUEST, format!("name: 1 to {MAX_NAME_CHARS} characters"));
     }
     let subject = subject(headers);
+    if let Some((voice, client_id)) = voice.zip(from_gateway(headers, "bannou-client-id")) {
+        voice.mention(client_id, "account.welcome", json!({"name": name}));
+    }
     let account = Account::new(name, subject.as_ref());
     if let Some(subject) = subject {
         accounts.lock().put(subject, account.clone());

@@ -43,12 +43,12 @@ pub type CurrentSigner = Arc<dyn Fn() -> Option<Signer> + Send + Sync>;
 
 impl Demo {
     /// Starts those of [`APPS`] that `wanted` names, each on a free loopback port. Other names are ignored.
-    /// With a `voice`, `chat` and `game` speak first.
+    /// With a `voice`, `account`, `chat` and `game` speak first.
     pub async fn start(wanted: &[&str], signer: CurrentSigner, voice: Option<Voice>) -> io::Result<Self> {
         let mut demo = Self { urls: BTreeMap::new(), game: None, _tasks: JoinSet::new() };
         for app in APPS.into_iter().filter(|app| wanted.contains(app)) {
             let router = match app {
-                "account" => account::router(),
+                "account" => account::router(voice.clone()),
                 "auth" => auth::router(signer.clone()),
                 "chat" => chat::router(voice.clone()),
                 "echo" => echo::router(),

@@ -40,7 +40,7 @@ async fn world() -> World {
     let (sender, heard) = mpsc::channel(8);
     let router = Router::new().fallback(gateway).with_state(sender);
     tokio::spawn(async move { axum::serve(listener, router).await });
-    let demo = Demo::start(&["chat", "game"], Arc::new(|| None), Some(Voice::new(port))).await.unwrap();
+    let demo = Demo::start(&["account", "chat", "game"], Arc::new(|| None), Some(Voice::new(port))).await.unwrap();
     World { demo, heard, http: Client::builder().no_proxy().build().unwrap() }
 }
 
@@ -83,6 +83,15 @@ async fn a_match_is_told_asked_and_told_again() {
         assert_eq!((path.as_str(), told.as_object_mut().unwrap().remove("match")), (found, Some(id)));
         assert_eq!(told, ends);
     }
+}
+
+#[tokio::test]
+async fn a_new_account_is_welcomed_in_passing() {
+    let mut world = world().await;
+    let created = world.post("account", "/v1/accounts", &json!({"name": "Ada"})).send().await.unwrap();
+    assert_eq!(created.status(), 201, "before anything is heard");
+    let welcome = "/v1/clients/slot.session.1/events/account.welcome".to_owned();
+    assert_eq!(world.hears(404, "").await, (welcome, json!({"name": "Ada"})));
 }
 
 #[tokio::test]

@@ -1,17 +1,36 @@
 //! How the demo services speak first: over the gateway's internal port, as a Dapr app does through its sidecar.
 
+use std::sync::Arc;
+
 use axum::http::HeaderValue;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::dev::internal::{Answer, InternalPort, Unreachable};
 
+/// What is told in passing and has not arrived yet, at once.
+const MAX_PASSING: usize = 64;
+
 /// A mouth and an ear; clones are the same one.
 #[derive(Clone)]
-pub struct Voice(InternalPort);
+pub struct Voice {
+    port: InternalPort,
+    passing: Arc<Semaphore>,
+}
 
 impl Voice {
     pub fn new(port: InternalPort) -> Voice {
-        Voice(port)
+        Voice { port, passing: Arc::new(Semaphore::new(MAX_PASSING)) }
+    }
+
+    /// Tells one client something in passing: whether it arrives is nobody's business.
+    pub fn mention(&self, client_id: String, event: &'static str, payload: Value) {
+        let Ok(permit) = self.passing.clone().try_acquire_owned() else { return };
+        let voice = self.clone();
+        tokio::spawn(async move {
+            let _ = voice.to_client(&client_id, event, &payload).await;
+            drop(permit);
+        });
     }
 
     /// Sends one client an event, `<service>.<event>`. Of one that is a request, the answer is the client's.
@@ -32,6 +51,6 @@ impl Voice {
 
     async fn send(&self, path: &str, payload: &Value) -> Result<Answer, Unreachable> {
         let json = HeaderValue::from_static("application/json");
-        self.0.post(path, Some(json), payload.to_string().into()).await
+        self.port.post(path, Some(json), payload.to_string().into()).await
     }
 }

@@ -63,6 +63,7 @@ fn config() -> Value {
             "game.find_match": {},
         },
         "events": {
+            "account.welcome": {"name": "Ada"},
             "chat.notice": {"from": "the playground", "text": "Hello, everybody"},
             "game.match_found": {"match": "c0ffee01", "status": "found", "players": ["ada", "grace"]},
             "game.ready_check": {"match": "c0ffee01", "answer_within_s": 10},

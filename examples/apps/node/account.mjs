@@ -5,6 +5,22 @@ import { createServer } from "node:http";
 /** Accounts by issuer and subject. A real service has a database. */
 const accounts = new Map();
 
+/**
+ * Where events go: the gateway's internal port with its token, or the own Dapr sidecar, which needs none:
+ * http://127.0.0.1:3500/v1.0/invoke/bannou-gateway/method
+ */
+const { GATEWAY, GATEWAY_TOKEN } = process.env;
+
+/** Speaks first: a push to one client. For a request the response would be the client's answer. */
+async function tell(clientId, event, payload) {
+  if (!GATEWAY || !clientId) return;
+  const headers = { "content-type": "application/json" };
+  if (GATEWAY_TOKEN) headers.authorization = `Bearer ${GATEWAY_TOKEN}`;
+  const url = `${GATEWAY}/v1/clients/${clientId}/events/${event}`;
+  const response = await fetch(url, { method: "POST", headers, body: JSON.stringify(payload) });
+  if (!response.ok) console.error(`${event}: ${response.status} ${await response.text()}`);
+}
+
 /** Who calls, as the gateway says; undefined for a client that has not logged in. */
 function caller({ headers }) {
   const { "bannou-issuer": issuer, "bannou-subject": subject } = headers;
@@ -25,6 +41,7 @@ async function answer(request) {
       if (typeof name !== "string" || !name.trim()) return [400, { error: 'send {"name":"…"}' }];
       const account = { id: randomUUID(), name, subject: who?.subject, made_by: "node" };
       if (who) accounts.set(who.key, account);
+      tell(request.headers["bannou-client-id"], "account.welcome", { name }).catch((error) => console.error(error.message));
       return [201, account];
     }
     case "GET /v1/accounts/me": {

@@ -2,12 +2,32 @@
 
 import json
 import os
+import threading
+import urllib.request
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
 # Accounts by issuer and subject. A real service has a database.
 accounts = {}
+
+
+# Where events go: the gateway's internal port with its token, or the own Dapr sidecar, which needs none:
+# http://127.0.0.1:3500/v1.0/invoke/bannou-gateway/method
+GATEWAY = os.environ.get("GATEWAY")
+TOKEN = os.environ.get("GATEWAY_TOKEN")
+
+
+def tell(client_id, event, payload):
+    """Speaks first: a push to one client. For a request the response would be the client's answer."""
+    request = urllib.request.Request(f"{GATEWAY}/v1/clients/{client_id}/events/{event}", json.dumps(payload).encode())
+    request.add_header("content-type", "application/json")
+    if TOKEN:
+        request.add_header("authorization", f"Bearer {TOKEN}")
+    try:
+        urllib.request.urlopen(request, timeout=15).close()
+    except OSError as error:
+        print(f"{event}: {error}", flush=True)
 
 
 class Account(BaseHTTPRequestHandler):
@@ -27,6 +47,10 @@ class Account(BaseHTTPRequestHandler):
         if caller := self.caller():
             account["subject"] = caller[1]
             accounts[caller] = account
+        client_id = self.headers.get("bannou-client-id")
+        if GATEWAY and client_id:
+            # Beside the answer: the client may not have to wait for it.
+            threading.Thread(target=tell, args=(client_id, "account.welcome", {"name": name}), daemon=True).start()
         self.answer(201, account)
 
     def do_GET(self):

@@ -5,20 +5,30 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 
 use super::dev::{Dev, Process, bannou, copy_of_quickstart, quickstart, repository};
-use crate::support::client::Client;
+use crate::support::client::{Client, INBOUND, LOGGED, ONE_WAY};
+
+const NUMBER: u64 = (1 << 56) - 1;
 
 /// Replaces the demo's account service by an example and checks that it is the one that answers.
 async fn own_account_service(command: &mut Command, made_by: &str) {
-    let mut service = Process::start(command.env("PORT", "0"));
-    let line = service.out.line("account service on ").await;
-    let url = line.strip_prefix("account service on ").unwrap();
-    let dev = Dev::start(&quickstart(), &["--app", &format!("account={url}")]).await;
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port().to_string();
+    let mut dev = Dev::start(&quickstart(), &["--app", &format!("account=http://127.0.0.1:{port}")]).await;
+    let gateway = dev.process.out.line("Services push to clients").await;
+    let gateway = gateway.split_whitespace().find_map(|word| word.strip_suffix("/v1/")).unwrap().to_owned();
+    let token = dev.process.out.line("Authorization: Bearer ").await;
+    let token = token.rsplit(' ').next().unwrap();
+    let with = [("PORT", port.as_str()), ("GATEWAY", &gateway), ("GATEWAY_TOKEN", token)];
+    let mut service = Process::start(command.envs(with));
+    service.out.line("account service on ").await;
 
     let mut client = Client::logged_in(&dev.url(), "ada", "lovelace").await;
     let missing = client.call_bytes("account.get", b"").await;
     assert_eq!(missing.status, 404, "its own answer");
     let created = client.call("account.create", &json!({"name": "Ada"})).await;
     assert_eq!(created.json()["made_by"], made_by);
+    let welcome = client.frame(|f| f.is_inbound()).await;
+    assert_eq!(welcome.id & !NUMBER, INBOUND | ONE_WAY | LOGGED, "it speaks first, too");
+    assert_eq!(welcome.payload, if made_by == "node" { &br#"{"name":"Ada"}"#[..] } else { br#"{"name": "Ada"}"# });
     assert_eq!(client.call_bytes("account.get", b"").await.json(), created.json());
     let bad = client.call("account.create", &json!({})).await;
     assert_eq!(bad.status, 400);
