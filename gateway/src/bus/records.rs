@@ -44,11 +44,24 @@ pub enum GroupsRecord {
     Marker { by: Slot, number: u64 },
 }
 
-/// Straight in the log of session events: whoever reads its own back has read all that was there before.
+/// Straight in the log of session events, which services read by the exchange: none of these is for them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case")]
 pub enum SessionsRecord {
+    /// Whoever reads its own back has read all that was there before.
     Marker { by: Slot, number: u64 },
+    /// These sessions live in this slot, still: said again before the log forgets how they began.
+    Present { by: Slot, sessions: Vec<Presence> },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    pub session: Uuid,
+    pub tag: u8,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
 }
 
 /// On `bannou.sessions`, for services and for the directory of every gateway. The routing key is the event's name.

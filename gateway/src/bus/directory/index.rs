@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::intern::Interner;
 use crate::bus::Slot;
 use crate::bus::contract::Address;
-use crate::bus::records::{SessionEvent, SessionEventKind};
+use crate::bus::records::{Presence, SessionEvent, SessionEventKind};
 
 /// Sessions whose end was read a short while ago, so that a repeat of their start does not bring them back.
 const MOST_ENDED: usize = 65_536;
@@ -44,15 +44,6 @@ struct Session {
     previous: u32,
     next: u32,
     tag: NonZeroU8,
-}
-
-/// A session of a slot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resident {
-    pub session: Uuid,
-    pub tag: u8,
-    pub issuer: Option<String>,
-    pub subject: Option<String>,
 }
 
 impl Index {
@@ -98,6 +89,18 @@ impl Index {
             }
             SessionEventKind::Joined | SessionEventKind::Left => true,
         }
+    }
+
+    /// Who is said to be there still; as [`Index::apply`].
+    pub fn present(&mut self, slot: Slot, sessions: &[Presence]) -> bool {
+        let mut fits = true;
+        for there in sessions {
+            let subject = there.issuer.as_deref().zip(there.subject.as_deref());
+            if let Some(tag) = NonZeroU8::new(there.tag) {
+                fits &= self.put(there.session, slot, tag, subject, false);
+            }
+        }
+        fits
     }
 
     fn put(&mut self, id: Uuid, slot: Slot, tag: NonZeroU8, subject: Option<(&str, &str)>, again: bool) -> bool {
@@ -214,13 +217,13 @@ impl Index {
     }
 
     /// Looks at every session: for what happens once in a gateway's life.
-    pub fn in_slot(&self, slot: Slot) -> Vec<Resident> {
+    pub fn in_slot(&self, slot: Slot) -> Vec<Presence> {
         let Some(slot) = self.slots.find(&slot) else { return Vec::new() };
         let of_it = self.sessions.iter().flatten().filter(|s| s.slot == slot);
         let resident = |s: &Session| {
             let subject = self.subjects.get(s.subject);
             let issuer = subject.and_then(|(issuer, _)| self.issuers.get(*issuer)).map(|i| i.to_string());
-            Resident { session: s.id, tag: s.tag.get(), issuer, subject: subject.map(|(_, s)| s.to_string()) }
+            Presence { session: s.id, tag: s.tag.get(), issuer, subject: subject.map(|(_, s)| s.to_string()) }
         };
         of_it.map(resident).collect()
     }

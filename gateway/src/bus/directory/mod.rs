@@ -3,6 +3,8 @@
 //! It is whole when a marker of this gateway comes back that was written straight into the log: past the exchange, so
 //! that services bound to it never see one, and without an `event`, so that those who read the stream skip it. An own
 //! session event would do as well, but a gateway without clients has none to send.
+//!
+//! A log is kept for a while, a session may last longer: each gateway says again, the same way, who is still there.
 
 mod index;
 mod intern;
@@ -11,18 +13,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::meters::Meters;
-use super::records::{self, SessionEvent, SessionsRecord};
-use super::{Bus, Confirmed, Log, Read, Record, Slot, Start, To};
+use super::records::{self, Presence, SessionEvent, SessionsRecord};
+use super::{Bus, Confirmed, Log, Read, Record, Slot, Start, To, Unpublished};
 use index::Index;
-
-pub use index::Resident;
 
 /// Sessions of a fleet that a directory holds.
 pub const MOST_SESSIONS: usize = 4_000_000;
+/// How often it is said who is still there: well within what logs are kept for, a quarter of an hour.
+const STILL_THERE: Duration = Duration::from_secs(300);
+/// Sessions in one record.
+const AT_ONCE: usize = 256;
 /// Before a marker that was not taken is sent again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -30,6 +34,8 @@ pub struct Directory {
     bus: Arc<dyn Bus>,
     index: RwLock<Index>,
     progress: watch::Sender<Progress>,
+    /// The log was made anew: nothing in it says who is there.
+    remade: Notify,
     meters: Meters,
 }
 
@@ -45,11 +51,46 @@ pub struct Progress {
 impl Directory {
     pub fn new(bus: Arc<dyn Bus>, bound: usize, meters: Meters) -> Arc<Directory> {
         let index = RwLock::new(Index::new(bound));
-        Arc::new(Directory { bus, index, progress: watch::Sender::default(), meters })
+        Arc::new(Directory { bus, index, progress: watch::Sender::default(), remade: Notify::new(), meters })
     }
 
-    /// Reads session events until the bus is shut down.
+    /// Reads session events, and says who is still there, until the bus is shut down.
     pub async fn run(self: Arc<Self>) {
+        tokio::select! {
+            () = self.follow() => {}
+            () = self.say_who_is_there() => {}
+        }
+    }
+
+    async fn say_who_is_there(&self) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(STILL_THERE) => {}
+                () = self.remade.notified() => {}
+            }
+            let slot = self.bus.slot();
+            for sessions in self.sessions_in(slot).chunks(AT_ONCE) {
+                loop {
+                    // Asked once more: who has left meanwhile must not follow its own end.
+                    let here = |there: &&Presence| self.home(there.session) == Some((slot, there.tag));
+                    let sessions = sessions.iter().filter(here).cloned().collect();
+                    let record = records::message(&SessionsRecord::Present { by: slot, sessions });
+                    let taken = match self.bus.publish(To::Log(Log::Sessions), record) {
+                        Ok(sent) => sent.await,
+                        Err(error) => Err(error),
+                    };
+                    match taken {
+                        Ok(()) => break,
+                        Err(Unpublished::ShutDown) => return,
+                        Err(error) => tracing::warn!(%error, "not said who is still there: once more"),
+                    }
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    async fn follow(&self) {
         let mut reader = self.bus.read(Log::Sessions, Start::First);
         let mut marker = self.mark(1);
         let mut number = 1;
@@ -73,6 +114,7 @@ impl Directory {
                 Some(Read::Remade) => {
                     tracing::warn!("the log of session events was made anew");
                     self.progress.send_modify(|p| p.remade += 1);
+                    self.remade.notify_one();
                     number += 1;
                     marker = self.mark(number);
                 }
@@ -93,10 +135,15 @@ impl Directory {
     }
 
     fn read(&self, record: &Record, number: u64) {
-        let own = SessionsRecord::Marker { by: self.bus.slot(), number };
-        if records::of(record, Log::Sessions, self.bus.user()).as_ref() == Some(&own) {
-            self.progress.send_modify(|p| p.whole = true);
-            tracing::info!(sessions = self.len(), "the directory is whole");
+        if let Some(known) = records::of::<SessionsRecord>(record, Log::Sessions, self.bus.user()) {
+            return match known {
+                SessionsRecord::Marker { by, number: n } if by == self.bus.slot() && n == number => {
+                    self.progress.send_modify(|p| p.whole = true);
+                    tracing::info!(sessions = self.len(), "the directory is whole");
+                }
+                SessionsRecord::Marker { .. } => {}
+                SessionsRecord::Present { by, sessions } => self.learn(|index| index.present(by, &sessions)),
+            };
         }
         let by_a_gateway = record.message.user_id.as_deref() == Some(self.bus.user());
         let Some(event) = by_a_gateway.then(|| serde_json::from_slice::<SessionEvent>(&record.message.body).ok())
@@ -104,8 +151,12 @@ impl Directory {
             return;
         };
         let Some(event) = event.filter(|e| record.key == e.event.key()) else { return };
+        self.learn(|index| index.apply(&event));
+    }
+
+    fn learn(&self, what: impl FnOnce(&mut Index) -> bool) {
         let mut index = self.index.write();
-        if !index.apply(&event) {
+        if !what(&mut index) {
             self.meters.directory_full.inc();
         }
         self.meters.directory_sessions.set(index.len() as i64);
@@ -144,7 +195,7 @@ impl Directory {
     }
 
     /// Who lives in a slot. Looks at every session of the fleet.
-    pub fn sessions_in(&self, slot: Slot) -> Vec<Resident> {
+    pub fn sessions_in(&self, slot: Slot) -> Vec<Presence> {
         self.index.read().in_slot(slot)
     }
 

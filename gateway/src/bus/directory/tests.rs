@@ -1,5 +1,5 @@
 use super::super::fake::{Fake, Mode};
-use super::super::local::LocalBroker;
+use super::super::local::{Limits, LocalBroker, Retention};
 use super::super::records::SessionEventKind::{Connected, Disconnected};
 use super::*;
 
@@ -49,6 +49,36 @@ async fn whole_at_its_start_and_up_to_date_from_then_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_outlives_the_record_of_its_start() {
+    let retention = Retention { messages: 4, bytes: 1 << 20 };
+    let broker = LocalBroker::new(Limits { retention, ..Limits::default() });
+    let [one, two] = [1, 2].map(|slot| broker.bus(Slot(slot), USER));
+    let directory = start(&one);
+    directory.ready().await;
+    publish(&one, &connected(1, Slot(1))).await;
+    // Lets it read that before the log forgets.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(directory.len(), 1);
+    for other in 10..15 {
+        publish(&one, &SessionEvent { event: Disconnected, ..connected(other, Slot(1)) }).await;
+    }
+    let early = start(&two);
+    early.ready().await;
+    assert!(early.is_empty(), "the log has forgotten it");
+    tokio::time::sleep(STILL_THERE + AGAIN).await;
+    for late in [early, start(&two)] {
+        late.ready().await;
+        assert_eq!(late.sessions_of("i", "ada").len(), 1);
+    }
+    broker.lose(Log::Sessions);
+    directory.progress().wait_for(|p| p.remade == 1).await.unwrap();
+    tokio::time::sleep(AGAIN).await;
+    let late = start(&two);
+    late.ready().await;
+    assert_eq!(late.len(), 1, "said at once when the log was made anew");
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_gateways_count() {
     let broker = LocalBroker::default();
     let [gateway, service] = [broker.bus(Slot(1), USER), broker.bus(Slot(2), "game")];
@@ -60,6 +90,9 @@ async fn only_gateways_count() {
     let event = records::message(&connected(2, Slot(1)));
     gateway.publish(To::Sessions("joined".into()), event.clone()).unwrap().await.unwrap();
     gateway.publish(To::Log(Log::Sessions), event).unwrap().await.unwrap();
+    let there = Presence { session: Uuid::from_u128(4), tag: 1, issuer: None, subject: None };
+    let present = SessionsRecord::Present { by: Slot(1), sessions: vec![there] };
+    service.publish(To::Log(Log::Sessions), records::message(&present)).unwrap().await.unwrap();
     publish(&gateway, &connected(3, Slot(1))).await;
     let directory = start(&gateway);
     directory.ready().await;

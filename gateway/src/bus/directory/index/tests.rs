@@ -39,7 +39,7 @@ fn who_lives_where_and_whose_it_is() {
     assert_eq!(index.home(Uuid::from_u128(3)), Some((THERE, 1)));
     assert_eq!(of(&index, "ada"), [client(1, HERE, 1), client(2, HERE, 1)]);
     assert_eq!(index.of_subject("https://other", "ada"), [""; 0], "a subject is issuer and subject together");
-    let bob = Resident {
+    let bob = Presence {
         session: Uuid::from_u128(3),
         tag: 1,
         issuer: Some("https://id".to_owned()),
@@ -70,6 +70,24 @@ fn repeats_and_what_is_out_of_date_change_nothing() {
     index.apply(&event(Moved, 1, THERE, 2, Some("ada")));
     index.apply(&event(Authenticated, 1, THERE, 2, Some("ada")));
     assert_eq!((index.len(), of(&index, "ada").len()), (0, 0), "an end is an end");
+}
+
+#[test]
+fn who_is_said_to_be_there_still_is_there_unless_more_is_known() {
+    let mut index = Index::new(10);
+    let there = |session| Presence {
+        session: Uuid::from_u128(session),
+        tag: 1,
+        issuer: Some("https://id".into()),
+        subject: Some("ada".into()),
+    };
+    index.apply(&event(Moved, 2, THERE, 2, None));
+    index.apply(&event(Disconnected, 3, HERE, 1, None));
+    index.apply(&event(Connected, 4, HERE, 1, Some("bob")));
+    assert!(index.present(HERE, &[1, 2, 3, 4].map(there)));
+    assert_eq!(of(&index, "ada"), [client(1, HERE, 1)]);
+    assert_eq!((of(&index, "bob").len(), index.len()), (1, 3));
+    assert!(!Index::new(1).present(HERE, &[1, 2].map(there)));
 }
 
 #[test]
