@@ -29,11 +29,15 @@ step_alone() {
   done
   cargo check --quiet --locked -p bannou-crds --features k8s
   echo "bannou-crds builds with k8s"
+  cargo check --quiet --locked -p bannou-operator --no-default-features
+  echo "bannou-operator's pure rooms build without a client"
   # The catalog stays the contract, and the gateway's pod needs no rights in the cluster.
   local linked
   linked=$(cargo tree --locked -p bannou-gateway -e normal --prefix none | grep -E '^(kube|k8s-openapi|bannou-operator)' | sort -u || true)
   [ -z "$linked" ] || { echo "the gateway links what only operator and command may: $linked"; return 1; }
   echo "bannou-gateway links no Kubernetes"
+  linked=$(cargo tree --locked -p bannou-operator --no-default-features -e normal --prefix none | grep -E '^(kube-client|kube-runtime|tokio)' | sort -u || true)
+  [ -z "$linked" ] || { echo "the operator's pure rooms link $linked"; return 1; }
 }
 
 # What is generated is committed, so that people and charts find it; here it must be what the sources say today.

@@ -1,6 +1,16 @@
 //! The control plane: the verb that turns custom resources into the catalogs which gateways obey.
 
 pub mod annotations;
+#[cfg(feature = "controller")]
+pub mod app;
+#[cfg(feature = "controller")]
+pub mod apply;
 pub mod catalog;
+#[cfg(feature = "controller")]
+pub mod controller;
 pub mod index;
+#[cfg(feature = "controller")]
+pub mod lease;
 pub mod publish;
+#[cfg(feature = "controller")]
+pub mod watch;

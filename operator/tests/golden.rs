@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use bannou_crds::Catalog;
 use bannou_operator::catalog::{ObjectStatus, compile, unattached};
-use bannou_operator::index::{Object, ObjectKind, Service, Workload, World, decode};
+use bannou_operator::index::{Object, ObjectKind, World, decode};
 use serde_json::Value;
 
 /// Resources must be complete here: no defaults of kubectl or of a folder.
@@ -17,27 +17,9 @@ fn objects(text: &str) -> Vec<Object> {
 }
 
 fn object(document: Value) -> Object {
-    match document["kind"].as_str() {
-        Some("Fleet") => decode(ObjectKind::Fleet, document.clone()).unwrap_or_else(|| panic!("{document}")),
-        Some("AccessTier") => decode(ObjectKind::AccessTier, document.clone()).unwrap_or_else(|| panic!("{document}")),
-        Some("ServiceExposure") => {
-            decode(ObjectKind::ServiceExposure, document.clone()).unwrap_or_else(|| panic!("{document}"))
-        }
-        Some("Namespace") => Object::Namespace {
-            name: document["metadata"]["name"].as_str().expect("a name").to_owned(),
-            labels: serde_json::from_value(document["metadata"]["labels"].clone()).unwrap_or_default(),
-        },
-        Some("Deployment") => {
-            Object::Workload(Workload::of_deployment(&serde_json::from_value(document).expect("a workload or Service")))
-        }
-        Some("StatefulSet") => Object::Workload(Workload::of_stateful_set(
-            &serde_json::from_value(document).expect("a workload or Service"),
-        )),
-        Some("Service") => {
-            Object::Service(Service::of(&serde_json::from_value(document).expect("a workload or Service")))
-        }
-        kind => panic!("{kind:?} has no place in a case"),
-    }
+    let kind = document["kind"].as_str().and_then(|kind| ObjectKind::ALL.into_iter().find(|k| k.as_str() == kind));
+    let kind = kind.unwrap_or_else(|| panic!("{document} has no place in a case"));
+    decode(kind, document.clone()).unwrap_or_else(|| panic!("{document}"))
 }
 
 fn world(objects: Vec<Object>) -> World {

@@ -12,3 +12,5 @@ mod kit;
 #[path = "../system/support/process.rs"]
 #[expect(dead_code, reason = "what runs the parts of the system tests, too")]
 mod process;
+mod watching;
+mod writing;

@@ -5,15 +5,24 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Object, ObjectKind, Undecodable};
+use super::{Object, ObjectKind, Service, Undecodable, Workload};
 
-/// One of the project's three kinds; `None` for another kind, or for one without metadata that name it.
+/// One of the project's three kinds comes out as [`Undecodable`] at the worst; `None` for one without metadata that can be read, and
+/// for what is not the project's and cannot be read.
 pub fn decode(kind: ObjectKind, value: Value) -> Option<Object> {
     match kind {
         ObjectKind::Fleet => read(kind, value, Object::Fleet),
         ObjectKind::AccessTier => read(kind, value, Object::AccessTier),
         ObjectKind::ServiceExposure => read(kind, value, |e: ServiceExposure| Object::ServiceExposure(Box::new(e))),
-        _ => None,
+        ObjectKind::Deployment => Some(Object::Workload(Workload::of_deployment(&serde_json::from_value(value).ok()?))),
+        ObjectKind::StatefulSet => {
+            Some(Object::Workload(Workload::of_stateful_set(&serde_json::from_value(value).ok()?)))
+        }
+        ObjectKind::Service => Some(Object::Service(Service::of(&serde_json::from_value(value).ok()?))),
+        ObjectKind::Namespace => {
+            let metadata: ObjectMeta = serde_json::from_value(value["metadata"].clone()).ok()?;
+            Some(Object::Namespace { name: metadata.name?, labels: metadata.labels.unwrap_or_default() })
+        }
     }
 }
 

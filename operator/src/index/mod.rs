@@ -51,6 +51,21 @@ pub enum ObjectKind {
 }
 
 impl ObjectKind {
+    pub const ALL: [ObjectKind; 7] = [
+        ObjectKind::Fleet,
+        ObjectKind::AccessTier,
+        ObjectKind::ServiceExposure,
+        ObjectKind::Deployment,
+        ObjectKind::StatefulSet,
+        ObjectKind::Service,
+        ObjectKind::Namespace,
+    ];
+
+    /// Those that the project defines itself.
+    pub fn is_own(self) -> bool {
+        matches!(self, ObjectKind::Fleet | ObjectKind::AccessTier | ObjectKind::ServiceExposure)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             ObjectKind::Fleet => "Fleet",
@@ -146,6 +161,11 @@ pub struct World {
 }
 
 impl World {
+    /// One whose workloads are known, even where there are none.
+    pub fn of_cluster() -> World {
+        World { backends: Some(Backends::default()), ..World::default() }
+    }
+
     /// Takes an object in, or a new version of it. Says whether anything changed that `compile` reads: a status never does.
     pub fn apply(&mut self, object: Object) -> bool {
         match object {
@@ -206,6 +226,27 @@ impl World {
                     self.backends.as_mut().is_some_and(|b| b.delete(object))
                 }
             }
+    }
+
+    /// Takes a whole list of a kind in: what is not in it is gone. Says whether anything changed.
+    pub fn reset(&mut self, kind: ObjectKind, objects: Vec<Object>) -> bool {
+        let there: BTreeSet<ObjectRef> = objects.iter().map(Object::reference).collect();
+        let gone: Vec<ObjectRef> = self.all(kind).filter(|object| !there.contains(object)).collect();
+        let deleted = gone.iter().fold(false, |changed, object| self.delete(object) | changed);
+        objects.into_iter().fold(deleted, |changed, object| self.apply(object) | changed)
+    }
+
+    /// Every object of a kind.
+    pub fn all(&self, kind: ObjectKind) -> Box<dyn Iterator<Item = ObjectRef> + '_> {
+        let of = move |key: &Key| ObjectRef { kind, key: key.clone() };
+        let unread = self.undecodable.keys().filter(move |o| o.kind == kind).cloned();
+        match kind {
+            ObjectKind::Fleet => Box::new(unread.chain(self.fleets.keys().map(of))),
+            ObjectKind::AccessTier => Box::new(unread.chain(self.tiers.keys().map(of))),
+            ObjectKind::ServiceExposure => Box::new(unread.chain(self.exposures.keys().map(of))),
+            ObjectKind::Namespace => Box::new(self.namespaces.keys().map(move |name| of(&Key::new("", name)))),
+            _ => Box::new(self.backends.iter().flat_map(move |b| b.all(kind))),
+        }
     }
 
     /// Notes who has which name of a fleet by now, so that nobody older who comes later takes it from them: a name stays with

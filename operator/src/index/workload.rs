@@ -137,6 +137,11 @@ impl Backends {
         true
     }
 
+    pub(super) fn all(&self, kind: ObjectKind) -> impl Iterator<Item = ObjectRef> {
+        let services = self.services.keys().map(|key| ObjectRef { kind: ObjectKind::Service, key: key.clone() });
+        services.chain(self.workloads.keys().cloned()).filter(move |object| object.kind == kind)
+    }
+
     pub fn workloads(&self) -> impl Iterator<Item = &Workload> {
         self.workloads.values()
     }

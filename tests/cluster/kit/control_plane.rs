@@ -8,7 +8,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 use tokio::time::{sleep, timeout};
 
 use super::certificates::{Authority, Pair};
@@ -54,6 +54,19 @@ impl Cluster {
                 cluster
             })
             .await
+    }
+
+    /// Another one for tests whose operator writes: they take turns, or two operators would contradict each other on everything.
+    pub async fn alone() -> (&'static Cluster, MutexGuard<'static, ()>) {
+        static SHARED: OnceCell<Cluster> = OnceCell::const_new();
+        static TURN: Mutex<()> = Mutex::const_new(());
+        let turn = TURN.lock().await;
+        let cluster = SHARED.get_or_init(|| async {
+            let cluster = Cluster::start().await;
+            cluster.define().await;
+            cluster
+        });
+        (cluster.await, turn)
     }
 
     /// One for a test that does harm to it; nothing of the project's is in it.
@@ -210,14 +223,7 @@ impl Cluster {
 
     /// The admin's. A client belongs to the runtime of the test that asks for it.
     pub async fn client(&self) -> Client {
-        self.client_of(&self.admin_kubeconfig()).await
-    }
-
-    pub async fn client_of(&self, kubeconfig: &Path) -> Client {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-        Client::try_from(config).unwrap()
+        client_of(&self.admin_kubeconfig()).await
     }
 
     /// Applies `crds/` as people do, and waits until they are served.
@@ -246,4 +252,11 @@ impl Cluster {
         let made = Api::all(self.client().await).create(&PostParams::default(), &namespace).await.unwrap();
         made.metadata.name.unwrap()
     }
+}
+
+pub async fn client_of(kubeconfig: &Path) -> Client {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    Client::try_from(config).unwrap()
 }

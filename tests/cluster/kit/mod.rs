@@ -3,5 +3,7 @@
 pub mod certificates;
 pub mod control_plane;
 pub mod kubectl;
+pub mod operator;
+pub mod replica;
 
 pub use control_plane::Cluster;

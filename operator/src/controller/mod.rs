@@ -1,0 +1,284 @@
+//! What the holder of the lease does: hears what the API server has, compiles it once it is quiet, publishes what differs.
+//!
+//! What cannot be read at the moment keeps its last good version, and [`Output::stale`] says so: an API server that is away takes
+//! nothing from anybody.
+
+mod definitions;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout_at};
+
+use crate::catalog::{Compiled, ObjectStatus, compile, unattached};
+use crate::index::{Key, Object, ObjectKind, ObjectRef, World};
+use crate::publish::{Gateway, Published, Publisher};
+use crate::watch::{Seen, Written};
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// For exposures without a `fleetRef`.
+    pub default_fleet_namespace: Option<String>,
+    /// Compiles once nothing came for so long.
+    pub quiet: Duration,
+    /// Compiles after so long at the latest, however much comes.
+    pub at_most: Duration,
+    /// Looks again after so long whether a definition that was missing is back.
+    pub retry: Duration,
+    /// Of the lease.
+    pub term: u64,
+}
+
+impl Options {
+    pub fn new(term: u64) -> Options {
+        Options {
+            default_fleet_namespace: None,
+            quiet: Duration::from_millis(100),
+            at_most: Duration::from_secs(1),
+            retry: Duration::from_secs(2),
+            term,
+        }
+    }
+}
+
+/// What the operator says at the moment.
+#[derive(Clone, Debug, Default)]
+pub struct Output {
+    pub catalogs: BTreeMap<Key, Arc<Published>>,
+    /// What every object is to be told.
+    pub conditions: Arc<BTreeMap<ObjectRef, ObjectStatus>>,
+    /// The world that this was compiled from.
+    pub world: Arc<World>,
+    /// What is written on each object of the project on the API server, as far as it was heard.
+    pub written: Arc<BTreeMap<ObjectRef, Written>>,
+    /// Why something may be older than the API server has it, by kind. Empty: all is well.
+    pub stale: BTreeMap<ObjectKind, String>,
+    /// Rises with every compilation. Zero: the world is not known yet.
+    pub compiled: u64,
+}
+
+/// Connected gateways, by fleet.
+pub type Gateways = BTreeMap<Key, Vec<Gateway>>;
+
+/// Hears and publishes until `seen` ends.
+pub async fn run(
+    client: Client,
+    options: Options,
+    mut seen: mpsc::Receiver<Seen>,
+    mut gateways: watch::Receiver<Gateways>,
+    outputs: watch::Sender<Output>,
+) {
+    let (quiet, at_most, retry) = (options.quiet, options.at_most, options.retry);
+    let mut state = State::new(&options);
+    loop {
+        tokio::select! {
+            word = seen.recv() => match word {
+                Some(word) => state.hear(word),
+                None => return,
+            },
+            Ok(()) = gateways.changed() => {}
+        }
+        state.gateways.clone_from(&gateways.borrow_and_update());
+        // What came together is one catalog, a `kubectl apply` of a folder for example.
+        let latest = Instant::now() + at_most;
+        while let Ok(Some(word)) = timeout_at((Instant::now() + quiet).min(latest), seen.recv()).await {
+            state.hear(word);
+        }
+        while state.changed && state.is_complete() {
+            if state.definitions_are_there(&client).await {
+                state.compile().await;
+                break;
+            }
+            tell(&outputs, &state);
+            let again = Instant::now() + retry;
+            while let Ok(Some(word)) = timeout_at(again, seen.recv()).await {
+                state.hear(word);
+            }
+            if seen.is_closed() {
+                return;
+            }
+        }
+        state.conclude();
+        tell(&outputs, &state);
+    }
+}
+
+fn tell(outputs: &watch::Sender<Output>, state: &State) {
+    outputs.send_if_modified(|output| {
+        let same = output.compiled == state.compiled
+            && output.stale == state.failing
+            && Arc::ptr_eq(&output.written, &state.written)
+            && Arc::ptr_eq(&output.conditions, &state.conditions);
+        *output = Output {
+            catalogs: state.catalogs.clone(),
+            conditions: state.conditions.clone(),
+            world: state.compiled_from.clone(),
+            written: state.written.clone(),
+            stale: state.failing.clone(),
+            compiled: state.compiled,
+        };
+        !same
+    });
+}
+
+struct State {
+    gateways: Gateways,
+    world: Arc<World>,
+    /// Since it was compiled last.
+    changed: bool,
+    publisher: Publisher,
+    /// Kinds that were listed whole at least once.
+    listed: BTreeSet<ObjectKind>,
+    failing: BTreeMap<ObjectKind, String>,
+    /// Kinds of the project of which something went since their definitions were last seen to be there.
+    lost: BTreeSet<ObjectKind>,
+    written: Arc<BTreeMap<ObjectRef, Written>>,
+    catalogs: BTreeMap<Key, Arc<Published>>,
+    /// What the compiler said, and of which fleet each object is.
+    judged: BTreeMap<ObjectRef, ObjectStatus>,
+    fleet_of: BTreeMap<ObjectRef, Key>,
+    conditions: Arc<BTreeMap<ObjectRef, ObjectStatus>>,
+    compiled_from: Arc<World>,
+    compiled: u64,
+}
+
+impl State {
+    fn new(options: &Options) -> State {
+        let mut world = World::of_cluster();
+        world.default_fleet_namespace.clone_from(&options.default_fleet_namespace);
+        State {
+            gateways: Gateways::new(),
+            world: Arc::new(world),
+            changed: false,
+            publisher: Publisher::new(options.term),
+            listed: BTreeSet::new(),
+            failing: BTreeMap::new(),
+            lost: BTreeSet::new(),
+            written: Arc::default(),
+            catalogs: BTreeMap::new(),
+            judged: BTreeMap::new(),
+            fleet_of: BTreeMap::new(),
+            conditions: Arc::default(),
+            compiled_from: Arc::default(),
+            compiled: 0,
+        }
+    }
+
+    /// Before every kind was listed, an object could be missing just because it was not heard of yet.
+    fn is_complete(&self) -> bool {
+        self.listed.len() == ObjectKind::ALL.len()
+    }
+
+    fn hear(&mut self, seen: Seen) {
+        match seen {
+            Seen::Apply(object, written) => {
+                self.hear_written(&object, written);
+                self.changed |= Arc::make_mut(&mut self.world).apply(*object);
+            }
+            Seen::Delete(object) => {
+                if object.kind.is_own() {
+                    self.lost.insert(object.kind);
+                    Arc::make_mut(&mut self.written).remove(&object);
+                }
+                self.changed |= Arc::make_mut(&mut self.world).delete(&object);
+            }
+            Seen::Reset(kind, objects) => {
+                self.failing.remove(&kind);
+                self.changed |= self.listed.insert(kind);
+                let there: BTreeSet<ObjectRef> = objects.iter().map(|(object, _)| object.reference()).collect();
+                if kind.is_own() && self.world.all(kind).any(|object| !there.contains(&object)) {
+                    self.lost.insert(kind);
+                }
+                Arc::make_mut(&mut self.written).retain(|object, _| object.kind != kind);
+                for (object, written) in &objects {
+                    self.hear_written(object, written.clone());
+                }
+                let objects = objects.into_iter().map(|(object, _)| object).collect();
+                self.changed |= Arc::make_mut(&mut self.world).reset(kind, objects);
+            }
+            Seen::Failing(kind, error) => {
+                tracing::warn!(%kind, error, "cannot be read; what was read before counts on");
+                self.failing.insert(kind, error);
+            }
+        }
+    }
+
+    fn hear_written(&mut self, object: &Object, written: Written) {
+        let reference = object.reference();
+        if reference.kind.is_own() {
+            Arc::make_mut(&mut self.written).insert(reference, written);
+        }
+    }
+
+    /// Whoever deletes a definition deletes every object of it, and did not mean to take the players' services away.
+    async fn definitions_are_there(&mut self, client: &Client) -> bool {
+        for kind in self.lost.clone() {
+            match definitions::state(client, kind).await {
+                Ok(()) => {
+                    self.lost.remove(&kind);
+                    self.failing.remove(&kind);
+                }
+                Err(why) => {
+                    tracing::warn!(%kind, why, "nothing new is published");
+                    self.failing.insert(kind, why);
+                }
+            }
+        }
+        self.lost.is_empty()
+    }
+
+    async fn compile(&mut self) {
+        self.changed = false;
+        self.fleet_of.clear();
+        self.compiled_from = self.world.clone();
+        let world = self.world.clone();
+        // Ten thousand endpoints take longer than a task should.
+        let compiled = tokio::task::spawn_blocking(move || {
+            let fleets: Vec<(Key, Compiled)> =
+                world.all_fleets().into_iter().map(|key| (key.clone(), compile(&world, &key))).collect();
+            (fleets, unattached(&world))
+        });
+        let (fleets, mut conditions) = compiled.await.expect("compile does not panic");
+        let gone: Vec<Key> =
+            self.catalogs.keys().filter(|key| !fleets.iter().any(|(f, _)| f == *key)).cloned().collect();
+        for fleet in gone {
+            self.publisher.forget(&fleet);
+            self.catalogs.remove(&fleet);
+        }
+        for (fleet, compiled) in fleets {
+            if compiled.catalog.is_some() {
+                Arc::make_mut(&mut self.world).settle(&fleet.namespace, &compiled.owners);
+            }
+            if let Some(published) = self.publisher.publish(&fleet, &compiled) {
+                tracing::info!(%fleet, version = %published.version, services = published.catalog.services.len(), "published");
+                self.catalogs.insert(fleet.clone(), published);
+            }
+            self.fleet_of.extend(compiled.conditions.keys().map(|object| (object.clone(), fleet.clone())));
+            conditions.extend(compiled.conditions);
+        }
+        self.judged = conditions;
+        self.compiled += 1;
+    }
+
+    /// With the gateways' word.
+    fn conclude(&mut self) {
+        let none = Vec::new();
+        let conclude = |(object, status): (&ObjectRef, &ObjectStatus)| {
+            let status = match self.fleet_of.get(object) {
+                Some(fleet) => {
+                    let gateways = self.gateways.get(fleet).unwrap_or(&none);
+                    self.publisher.programmed(fleet, object, status.clone(), gateways)
+                }
+                None => status.clone(),
+            };
+            (object.clone(), status)
+        };
+        let conditions: BTreeMap<ObjectRef, ObjectStatus> = self.judged.iter().map(conclude).collect();
+        if *self.conditions != conditions {
+            self.conditions = Arc::new(conditions);
+        }
+    }
+}
