@@ -9,6 +9,8 @@ target=${CARGO_TARGET_DIR:-target}
 if [ -z "${BENCH_NO_BUILD:-}" ]; then
     cargo build --release --locked -p bannou-gateway -p bannou-bench
 fi
+BANNOU_RABBITMQ=$(tests/setup/rabbitmq.sh)
+export BANNOU_RABBITMQ
 ulimit -n "$(ulimit -H -n)"
 
 # shellcheck disable=SC2016 # expanded inside the namespace

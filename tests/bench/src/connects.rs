@@ -70,6 +70,17 @@ fn measure_one(options: &Options, fixture: &Fixture, login: Login) -> Result<Out
     })
 }
 
+/// So many connected clients that do nothing, each with a token of its own.
+///
+/// # Errors
+/// A connect was refused, or a discovery was not whole.
+pub fn idle(fixture: &Fixture, address: SocketAddr, count: usize) -> Result<Crowd> {
+    let tokens: Vec<Option<String>> = (0..count).map(|n| fixture.token(Login::Hs256, n)).collect::<Result<_>>()?;
+    let mut crowd = Crowd::default();
+    crowd.join(address, &tokens)?;
+    Ok(crowd)
+}
+
 /// The figure once it holds still: twice the same, a quarter of a second apart.
 #[expect(clippy::disallowed_methods, reason = "another process has no event for this")]
 fn settled(memory: impl Fn() -> Result<Memory>) -> Result<Memory> {
@@ -87,7 +98,7 @@ fn settled(memory: impl Fn() -> Result<Memory>) -> Result<Memory> {
 
 /// Connections that stay.
 #[derive(Default)]
-struct Crowd {
+pub struct Crowd {
     idle: Vec<TcpStream>,
 }
 

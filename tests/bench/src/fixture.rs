@@ -8,8 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use bannou_crds::catalog::{
-    Admission, Backend, Catalog, Effect, Endpoint, FORMAT, FileKey, Fleet, InlineKey, Interaction, Issuer, Keys,
-    Limits, PathPart, Payload, Peers, Principal, Service, Tier,
+    Admission, Backend, Catalog, Effect, Endpoint, Event, EventInteraction, FORMAT, FileKey, Fleet, InlineKey,
+    Interaction, Issuer, Keys, Limits, OnOverflow, PathPart, Payload, Peers, Principal, Service, Tier,
 };
 use bannou_crds::{Kind, Target};
 use base64::Engine;
@@ -61,11 +61,23 @@ impl Fixture {
     /// # Errors
     /// As [`Server::start`].
     pub(crate) fn gateway(&self, options: &Options) -> Result<Server> {
+        self.start(options, &[])
+    }
+
+    /// The same on a broker.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub(crate) fn gateway_on(&self, options: &Options, broker: &str) -> Result<Server> {
+        self.start(options, &["--broker", broker])
+    }
+
+    fn start(&self, options: &Options, more: &[&str]) -> Result<Server> {
         let (binary, workers) = (&options.gateway, options.workers);
         std::fs::create_dir_all(&options.out)?;
         let log = std::fs::File::create(options.out.join("gateway.log"))?;
 
-        let (address, admin): (SocketAddr, SocketAddr) = ("127.0.0.1:9002".parse()?, "127.0.0.1:9082".parse()?);
+        let (address, admin): (SocketAddr, SocketAddr) = ("127.0.0.1:9002".parse()?, self.admin());
         let mut command = Command::new(binary);
         command
             .arg("--catalog")
@@ -77,10 +89,16 @@ impl Fixture {
             .args(["--internal-port", "0"])
             .args(["--worker-threads", &workers.to_string()])
             .args(["--override", &format!("bench=http://{}", backend::ADDRESS)])
+            .args(more)
             // Everything as it is by default, so the log too.
             .stdout(log.try_clone()?)
             .stderr(log);
         Server::start("bannou-gateway", &mut command, address, address)
+    }
+
+    /// Where every gateway of a run has its operations port.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        ([127, 0, 0, 1], 9082).into()
     }
 
     /// A token of its own for each connection: nothing can be had from a cache of verified ones.
@@ -173,16 +191,28 @@ fn services() -> Vec<Service> {
         breaker: None,
         endpoints: vec![endpoint],
         events: Vec::new(),
-        senders: Vec::new(),
+        senders: vec!["guest".into()],
     };
     let seen = (1..SERVICES).map(|number| {
         let name = format!("service{number:03}");
         let endpoint = endpoint(&name, "create", "/v1/things", Vec::new());
         service(name, endpoint)
     });
-    std::iter::once(service("bench".into(), endpoint("bench", "introduce", "/introduce", vec![Effect::Peers])))
-        .chain(seen)
-        .collect()
+    let mut bench = service("bench".into(), endpoint("bench", "introduce", "/introduce", vec![Effect::Peers]));
+    bench.events = vec![event("ask", EventInteraction::Request), event("push", EventInteraction::Push)];
+    std::iter::once(bench).chain(seen).collect()
+}
+
+fn event(name: &str, interaction: EventInteraction) -> Event {
+    Event {
+        name: name.into(),
+        target: Target::of(Kind::Event, format!("bench.{name}").as_bytes()),
+        tiers: vec!["anonymous".into()],
+        interaction,
+        timeout_ms: 10_000,
+        on_overflow: OnOverflow::CloseAndReplay,
+        schema: None,
+    }
 }
 
 fn endpoint(service: &str, name: &str, path: &str, effects: Vec<Effect>) -> Endpoint {

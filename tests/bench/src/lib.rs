@@ -1,6 +1,7 @@
 //! The parts of `make bench`; the test of the gateway's heap uses its catalog, tokens and client too.
 
 mod backend;
+pub mod broker;
 pub mod client;
 mod connects;
 pub mod fixture;
@@ -28,5 +29,6 @@ pub fn measure(options: &Options) -> Result<()> {
     let _backend = backend::start()?;
     let relay = if options.wants("relay") { relay::measure(options, &fixture)? } else { Vec::new() };
     let connects = if options.wants("connect") { connects::measure(options, &fixture)? } else { Vec::new() };
-    report::write(options, &relay, &connects)
+    let broker = if options.wants("broker") { Some(broker::measure(options, &fixture)?) } else { None };
+    report::write(options, &relay, &connects, broker.as_ref())
 }

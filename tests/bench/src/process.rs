@@ -1,5 +1,6 @@
 //! The servers under measurement: started, asked for their CPU time and memory, ended.
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -50,6 +51,28 @@ impl Server {
     /// CPU time of the whole process so far, user and system, to the nanosecond.
     pub fn cpu(&self) -> Result<Duration> {
         Ok(clock_gettime(self.clock)?.into())
+    }
+
+    /// Waits until the operations port says that it is ready.
+    ///
+    /// # Errors
+    /// Not within 20 s; with what it still waits for.
+    #[expect(clippy::disallowed_methods, reason = "readiness of another process is no event here")]
+    pub fn ready(&self, admin: SocketAddr) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let mut answer = String::new();
+            let mut stream = TcpStream::connect(admin)?;
+            stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")?;
+            stream.read_to_string(&mut answer)?;
+            if answer.starts_with("HTTP/1.1 200") {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("{} is not ready: {answer}", self.name).into());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// # Errors

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use crate::options::Options;
-use crate::{Result, connects, relay};
+use crate::{Result, broker, connects, relay};
 
 const CONNECT_AIM_MICROS: f64 = 95.0;
 const IDLE_AIM_BYTES: f64 = 2048.0;
@@ -28,7 +28,12 @@ pub fn spread(values: &[f64]) -> Spread {
 
 /// # Errors
 /// The folder for results cannot be written.
-pub fn write(options: &Options, relays: &[relay::Outcome], connects: &[connects::Outcome]) -> Result<()> {
+pub fn write(
+    options: &Options,
+    relays: &[relay::Outcome],
+    connects: &[connects::Outcome],
+    broker: Option<&broker::Outcome>,
+) -> Result<()> {
     let congestion = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap_or_default();
     println!("\n{}, {} worker threads each, congestion control {}", machine(), options.workers, congestion.trim());
     if congestion.trim() == "bbr" {
@@ -51,13 +56,14 @@ pub fn write(options: &Options, relays: &[relay::Outcome], connects: &[connects:
         );
         connects.iter().for_each(print_connect);
     }
+    broker.into_iter().for_each(print_broker);
     if !options.peers {
         println!("\nLEFT OUT: the comparison with tokio-tungstenite (a quick run, or --peers no)");
     }
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let json = serde_json::json!({
         "unix_seconds": seconds, "machine": machine(), "workers": options.workers, "congestion_control": congestion.trim(),
-        "quick": options.quick, "rounds": options.rounds, "relay": relays, "connect": connects,
+        "quick": options.quick, "rounds": options.rounds, "relay": relays, "connect": connects, "broker": broker,
         "aims": {"connect_micros": CONNECT_AIM_MICROS, "idle_bytes": IDLE_AIM_BYTES},
     });
     std::fs::create_dir_all(&options.out)?;
@@ -105,6 +111,26 @@ fn print_connect(outcome: &connects::Outcome) {
         outcome.anonymous,
         outcome.connections,
     );
+}
+
+fn print_broker(outcome: &broker::Outcome) {
+    println!("\nthrough RabbitMQ: CPU of whoever receives, per message; latency at a walking pace");
+    for way in &outcome.ways {
+        println!(
+            "    {:<28} {:>7.1} µs  {:>7.0} msg/s  p50 {:>6.0} µs  p99 {:>7.0} µs",
+            way.name, way.micros, way.messages_per_second, way.p50, way.p99
+        );
+    }
+    let broker::Footprint { connections, queues, bindings, memory } = outcome.footprint;
+    println!(
+        "    {connections} connects added to the broker: {queues} queues, {bindings} bindings {}, {} KiB of memory",
+        verdict_zero(queues + bindings),
+        memory / 1024
+    );
+}
+
+fn verdict_zero(got: i64) -> &'static str {
+    if got == 0 { "(aim 0: reached)" } else { "(aim 0: MISSED)" }
 }
 
 fn verdict(got: f64, aim: f64, unit: &str) -> String {
