@@ -32,6 +32,8 @@ fn a_thousand_idle_connections_with_200_services_each_hold_2_kb() {
     let tokens: Vec<_> = (0..WARM + CONNECTIONS).map(|n| fixture.token(Login::Hs256, n).expect("a token")).collect();
     let mut idle = Vec::with_capacity(WARM + CONNECTIONS);
     idle.extend(tokens[..WARM].iter().map(|token| connect(address, token)));
+    // So that the log of session events of the in-process broker, which belongs to no connection, is as full as it gets.
+    warm_the_log(address, &tokens[0]);
     let before = held(&mut idle);
     idle.extend(tokens[WARM..].iter().map(|token| connect(address, token)));
     let after = held(&mut idle);
@@ -59,6 +61,13 @@ async fn start(fixture: &Fixture) -> SocketAddr {
         drop(sender);
     });
     address
+}
+
+/// Connects and leaves, more often than the log keeps events.
+fn warm_the_log(address: SocketAddr, token: &Option<String>) {
+    for _ in 0..1_100 {
+        drop(connect(address, token));
+    }
 }
 
 /// A connection whose discovery was received; of the client's side nothing but the socket is left.

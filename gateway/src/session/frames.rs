@@ -1,5 +1,6 @@
 //! The reading side of a session: every frame of a batch, decided by its header alone.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -111,9 +112,12 @@ impl Frames {
         }
     }
 
-    /// A resume that was asked for; decide it, then [`Frames::go_on`].
-    pub fn resume_asked(&mut self) -> Option<(control::Resume, Option<control::Id>)> {
-        self.resuming.as_mut()?.ask.take()
+    /// A resume that was asked for; when it is decided, [`Frames::go_on`]. Boxed: few connections begin like this, and all
+    /// would have to hold it.
+    pub fn resume_asked(&mut self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        let (ask, id) = self.resuming.as_mut()?.ask.take()?;
+        let session = self.session.clone();
+        Some(Box::pin(async move { session.resume(ask, id).await }))
     }
 
     /// The resume is decided: what came behind it is obeyed now.

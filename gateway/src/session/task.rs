@@ -85,9 +85,8 @@ async fn serve(session: &Arc<Session>, reader: &mut Reader) -> Ended {
         match batch {
             Some(Err(ended)) => return ended,
             Some(Ok(_)) => {
-                if let Some((ask, id)) = frames.resume_asked() {
-                    // Boxed: few connections begin like this, and all would have to hold it.
-                    Box::pin(session.resume(ask, id)).await;
+                if let Some(decided) = frames.resume_asked() {
+                    decided.await;
                     frames.refresh();
                     frames.go_on();
                 }

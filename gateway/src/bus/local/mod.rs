@@ -19,6 +19,8 @@ use ring::Ring;
 
 /// What waits in a queue of replies; what does not fit is lost.
 const MAILBOX: usize = 1024;
+/// Session events that are kept: every connect makes one, and whoever reads them here lives no longer than the broker.
+const SESSION_EVENTS: usize = 1024;
 /// Before the slot of a gateway, the name of its queue of replies.
 const REPLIES: &str = "bannou.reply.";
 
@@ -162,7 +164,11 @@ impl Broker {
     }
 
     fn fresh(&self, log: Log, owner: &Local) -> Arc<Stream> {
-        let mut ring = Ring::new(self.limits.retention);
+        let mut retention = self.limits.retention;
+        if log == Log::Sessions {
+            retention.messages = retention.messages.min(SESSION_EVENTS);
+        }
+        let mut ring = Ring::new(retention);
         if log == Log::Groups {
             let marker = GroupsRecord::Marker { by: owner.slot, number: 0 };
             let body = serde_json::to_vec(&marker).expect("a record is JSON").into();
