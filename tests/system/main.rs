@@ -14,4 +14,5 @@ mod quickstart;
 #[expect(dead_code, reason = "a kit: what one test does not use, the next one does")]
 mod support;
 mod tokens;
+mod ways;
 mod wire;

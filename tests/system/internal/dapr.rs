@@ -1,10 +1,12 @@
 //! Through real sidecars: a Dapr app speaks by invoking the gateway's app-id.
 
 use reqwest::RequestBuilder;
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use super::{post, services};
+use super::{Answer, post, services};
+use crate::support::client::{Client, INBOUND, LOGGED, ONE_WAY};
 use crate::support::daprd::{Daprd, Mesh, NAMESPACE, Service};
 use crate::support::gateway::{Gateway, NO_PINGS};
 use crate::support::process::free_port;
@@ -15,10 +17,12 @@ const NOBODY: &str = "0123456789abcdef.8c3f2a10-7d5e-4c21-9f9e-6a1b0c2d3e4f.1";
 
 struct World {
     gateway: Gateway,
+    /// The official SDK, the Dapr app that `game`'s exposure names.
+    game: Service,
     game_sidecar: Daprd,
     /// Another app of the same namespace.
     other_sidecar: Daprd,
-    _rest: (Service, Daprd, Mesh, TempDir),
+    _rest: (Daprd, Mesh, TempDir),
 }
 
 /// Shared by all tests here.
@@ -44,9 +48,18 @@ async fn world() -> &'static World {
             );
             let game_sidecar = mesh.sidecar_at("game-app", Some(game.port), ports, &[]).await;
             tokio::join!(game_sidecar.finds("gateway"), other_sidecar.finds("gateway"));
-            World { gateway, game_sidecar, other_sidecar, _rest: (game, behind_gateway, mesh, folder) }
+            World { gateway, game, game_sidecar, other_sidecar, _rest: (behind_gateway, mesh, folder) }
         })
         .await
+}
+
+impl World {
+    /// The SDK's own invocation of the gateway.
+    async fn invoke(&self, path: &str, data: &serde_json::Value) -> Answer {
+        let url = format!("http://127.0.0.1:{}/call", self.game.port);
+        let call = json!({"app": "gateway", "method": path, "data": data});
+        post(url, &[], call.to_string().as_bytes()).await
+    }
 }
 
 /// An invocation of the gateway through a sidecar, by plain HTTP.
@@ -62,6 +75,35 @@ async fn status(request: RequestBuilder) -> (u16, String) {
 
 fn to_nobody(event: &str) -> String {
     format!("v1/clients/{NOBODY}/events/{event}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dapr_app_pushes_with_nothing_but_its_sdk() {
+    let world = world().await;
+    let mut client = Client::connect(&world.gateway.url).await;
+    let id = client.discovery["client_id"].as_str().unwrap().to_owned();
+    let answer = world.invoke(&format!("v1/clients/{id}/events/game.note"), &json!({"hello": 1})).await;
+    assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({"delivered": 1})));
+    let frame = client.frame(|f| f.is_inbound()).await;
+    assert_eq!(frame.payload, br#"{"hello": 1}"#);
+    assert_eq!(frame.id >> 56 << 56, INBOUND | ONE_WAY | LOGGED);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dapr_app_asks_a_client_and_gets_its_answer() {
+    let world = world().await;
+    let mut client = world.gateway.client_with(&crate::support::catalog::token("ada", &json!({}))).await;
+    let id = client.discovery["client_id"].as_str().unwrap().to_owned();
+    let path = format!("v1/clients/{id}/events/game.check");
+    let question = json!("ready?");
+    let asking = world.invoke(&path, &question);
+    let answering = async {
+        let frame = client.frame(|f| f.is_inbound()).await;
+        assert_eq!(frame.payload, br#""ready?""#);
+        client.reply(&frame, b"\"yes\"").await;
+    };
+    let (answer, ()) = tokio::join!(asking, answering);
+    assert_eq!((answer.status.as_u16(), answer.body.as_slice()), (200, &br#""yes""#[..]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

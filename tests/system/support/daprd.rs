@@ -102,6 +102,18 @@ impl Service {
         Service::at(&installed("python.sh", "BANNOU_PYTHON"), "sdk.py", 0, env).await
     }
 
+    /// A service that speaks first, by pika; the URL says as whom.
+    pub async fn pika(url: &str) -> Service {
+        Service::at(&installed("python.sh", "BANNOU_PYTHON"), "speak.py", 0, &[("AMQP_URL", url)]).await
+    }
+
+    /// The same by amqplib, in Node.
+    pub async fn amqplib(url: &str) -> Service {
+        static PACKAGES: std::sync::Once = std::sync::Once::new();
+        PACKAGES.call_once(|| drop(installed("node.sh", "BANNOU_NODE_MODULES")));
+        Service::at(Path::new("node"), "speak.mjs", 0, &[("AMQP_URL", url)]).await
+    }
+
     async fn at(program: &Path, file: &str, port: u16, env: &[(&str, &str)]) -> Service {
         let process = Process::start(program, |command| {
             command.arg(repository().join("tests/services").join(file)).args(["--port", &port.to_string()]);
