@@ -51,7 +51,7 @@ struct Home {
 }
 
 /// How many vhosts `t0`, `t1`, … a broker has from its start, all of them open to `guest`.
-const VHOSTS: usize = 40;
+const VHOSTS: usize = 100;
 
 impl Broker {
     /// One that is up: user `guest` with password `guest`, from loopback as from anywhere.
@@ -248,17 +248,22 @@ impl Home {
     }
 }
 
-/// The users: `guest` may everything, `game` is a service.
+/// The users: `guest` may everything, `game` and `chat` are services.
 fn definitions() -> Value {
     let names = || (0..VHOSTS).map(|n| format!("t{n}")).chain(["/".to_owned()]);
     let vhosts: Vec<_> = names().map(|name| json!({ "name": name })).collect();
     let permissions = names().flat_map(|vhost| {
+        let of_service = |name: &str| {
+            json!({
+                "user": name, "vhost": vhost, "configure": format!("^{name}\\."),
+                "write": format!("^(bannou\\.clients|{name}\\..*)$"),
+                "read": format!("^(bannou\\.sessions|{name}\\..*)$"),
+            })
+        };
         [
             json!({ "user": "guest", "vhost": vhost, "configure": ".*", "write": ".*", "read": ".*" }),
-            json!({
-                "user": "game", "vhost": vhost, "configure": "^game\\.",
-                "write": "^(bannou\\.clients|game\\..*)$", "read": "^(bannou\\.sessions|game\\..*)$",
-            }),
+            of_service("game"),
+            of_service("chat"),
         ]
     });
     json!({
@@ -266,6 +271,7 @@ fn definitions() -> Value {
         "users": [
             { "name": "guest", "password": "guest", "tags": ["administrator"] },
             { "name": "game", "password": "game", "tags": [] },
+            { "name": "chat", "password": "chat", "tags": [] },
         ],
         "permissions": permissions.collect::<Vec<_>>(),
     })

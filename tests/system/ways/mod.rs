@@ -4,6 +4,7 @@
 mod cases;
 mod http;
 mod local;
+mod rabbitmq;
 
 use std::time::Duration;
 
@@ -100,23 +101,29 @@ pub struct Door {
 impl Door {
     /// Returns when a sample of the metrics has this value.
     pub async fn metric_is(&self, sample: &str, value: &str) {
+        let line = format!("bannou_gateway_{sample} {value}");
+        self.says("/metrics", |text| text.lines().any(|l| l == line)).await;
+    }
+
+    /// Returns when what is at this path of the operations port is right.
+    async fn says(&self, path: &str, right: impl Fn(&str) -> bool) {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let waits = async {
-            loop {
-                let text = http.get(format!("{}/metrics", self.admin)).send().await.unwrap().text().await.unwrap();
-                if text.lines().any(|line| line == format!("bannou_gateway_{sample} {value}")) {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
+        let give_up = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let text = http.get(format!("{}{path}", self.admin)).send().await.unwrap().text().await.unwrap();
+            if right(&text) {
+                return;
             }
-        };
-        tokio::time::timeout(PATIENCE, waits).await.unwrap_or_else(|_| panic!("{sample} never was {value}"));
+            assert!(tokio::time::Instant::now() < give_up, "{path} stays\n{text}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 
-/// Until the gateways know of each other: what is said to many is awaited from all of them.
+/// Until the gateways read all logs and know of each other: what is said to many is awaited from all of them.
 pub async fn acquainted(doors: &[Door; GATEWAYS]) {
     for door in doors {
+        door.says("/readyz", |text| text == "ready\n").await;
         door.metric_is("fleet_alive", &GATEWAYS.to_string()).await;
     }
 }
