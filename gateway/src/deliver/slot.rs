@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -25,8 +26,17 @@ pub async fn read(shared: Arc<Shared>) {
     let mut reader = desk.bus.read(Log::Slot(own), Start::First);
     // Number 0 is owed by nobody: that it comes back says that the log can be written and is read to its end.
     let first = SlotRecord::Marker { by: own, number: 0 };
-    let _ = desk.append(&first);
-    while let Some(read) = reader.next().await {
+    let mut ask = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        let read = tokio::select! {
+            read = reader.next() => read,
+            // Again until it does: a broker that has not made the log yet gives the first one back.
+            _ = ask.tick(), if !desk.slot_ready.load(Ordering::Relaxed) => {
+                let _ = desk.append(&first);
+                continue;
+            }
+        };
+        let Some(read) = read else { return };
         let mut touched = Touched::default();
         let mut next = Some(read);
         for _ in 0..BATCH {

@@ -46,7 +46,7 @@ async fn gateway(bus: Arc<dyn Bus>, access: Access) -> Door {
     let url = format!("ws://{}/connect", bound.client_addr());
     tokio::spawn(async move {
         let _catalogs = catalogs;
-        bound.run(std::future::pending()).await;
+        let _ = bound.run(std::future::pending()).await;
     });
     Door { url, admin, internal }
 }
