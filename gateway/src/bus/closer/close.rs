@@ -40,7 +40,11 @@ impl Closer {
                 self.meters.closed_slots.inc();
                 tracing::info!(%slot, "closed");
             }
-            Err(_) => tracing::info!(%slot, "not closed: it lives, or the broker is out of reach"),
+            Err(_) => {
+                tracing::info!(%slot, "not closed: it lives, or the broker is out of reach");
+                // Before it is begun anew.
+                tokio::time::sleep(self.pace()).await;
+            }
         }
     }
 

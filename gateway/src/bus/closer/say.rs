@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::{Closer, Stop};
-use crate::bus::{Confirmed, Message, Slot, To, Unpublished};
+use crate::bus::{Confirmed, Log, Message, Slot, To, Unpublished};
 
 /// Confirmations awaited at once.
 const IN_FLIGHT: usize = 256;
@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Say<'a> {
     closer: &'a Closer,
     slot: Slot,
-    in_flight: VecDeque<Confirmed>,
+    in_flight: VecDeque<(Kind, Confirmed)>,
 }
 
 impl<'a> Say<'a> {
@@ -34,12 +34,12 @@ impl<'a> Say<'a> {
             self.closer.check(self.slot)?;
             match self.closer.bus.publish(to.clone(), message.clone()) {
                 Ok(sent) => {
-                    self.in_flight.push_back(sent);
+                    self.in_flight.push_back((Kind::of(&to), sent));
                     return Ok(());
                 }
-                Err(Unpublished::ShutDown) => return Err(Stop::Abandoned),
                 Err(Unpublished::Full) if !self.in_flight.is_empty() => self.settle_one().await?,
-                Err(_) => tokio::time::sleep(AGAIN).await,
+                Err(Unpublished::Full) => tokio::time::sleep(AGAIN).await,
+                Err(error) => return Kind::of(&to).verdict(Err(error)),
             }
         }
     }
@@ -56,15 +56,42 @@ impl<'a> Say<'a> {
     }
 
     async fn settle_one(&mut self) -> Result<(), Stop> {
-        let Some(sent) = self.in_flight.pop_front() else { return Ok(()) };
-        match self.closer.while_dead(self.slot, sent).await? {
-            Ok(()) => Ok(()),
-            Err(Unpublished::ShutDown) => Err(Stop::Abandoned),
-            Err(Unpublished::Returned) => Err(Stop::LogGone),
-            Err(error @ (Unpublished::Full | Unpublished::Refused(_))) => {
-                tracing::warn!(slot = %self.slot, %error, "a message of a closer was not taken");
-                Err(Stop::Abandoned)
-            }
+        let Some((kind, sent)) = self.in_flight.pop_front() else { return Ok(()) };
+        let outcome = self.closer.while_dead(self.slot, sent).await?;
+        if let Err(error) = &outcome {
+            tracing::debug!(slot = %self.slot, %error, ?kind, "a message of a closer was not taken");
+        }
+        kind.verdict(outcome)
+    }
+}
+
+/// What a message is for, and so what it means when it is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Whoever waits has a deadline: nothing else hangs on it.
+    Reply,
+    /// Into the log that is being closed.
+    Log,
+    /// Without it the slot is not closed.
+    Rest,
+}
+
+impl Kind {
+    fn of(to: &To) -> Kind {
+        match to {
+            To::Queue(_) => Kind::Reply,
+            To::Log(Log::Slot(_)) => Kind::Log,
+            To::Log(_) | To::Sessions(_) | To::Clients(_) => Kind::Rest,
+        }
+    }
+
+    fn verdict(self, outcome: Result<(), Unpublished>) -> Result<(), Stop> {
+        match (self, outcome) {
+            (_, Ok(())) => Ok(()),
+            (_, Err(Unpublished::ShutDown)) => Err(Stop::Abandoned),
+            (Kind::Reply, Err(_)) => Ok(()),
+            (Kind::Log, Err(Unpublished::Returned)) => Err(Stop::LogGone),
+            (Kind::Log | Kind::Rest, Err(_)) => Err(Stop::Abandoned),
         }
     }
 }
@@ -88,5 +115,27 @@ impl Closer {
                 Err(_) => self.check(slot)?,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_means_that_a_message_is_not_taken() {
+        let reply = Kind::of(&To::Queue("q".into()));
+        let log = Kind::of(&To::Log(Log::Slot(Slot(1))));
+        let event = Kind::of(&To::Sessions("disconnected".into()));
+        let refused = || Err(Unpublished::Refused("access".into()));
+        for kind in [reply, log, event] {
+            assert_eq!(kind.verdict(Ok(())), Ok(()));
+            assert_eq!(kind.verdict(Err(Unpublished::ShutDown)), Err(Stop::Abandoned));
+        }
+        assert_eq!(reply.verdict(Err(Unpublished::Returned)), Ok(()), "who asked is gone, and holds up nobody");
+        assert_eq!(reply.verdict(refused()), Ok(()));
+        assert_eq!(log.verdict(Err(Unpublished::Returned)), Err(Stop::LogGone));
+        assert_eq!(log.verdict(refused()), Err(Stop::Abandoned));
+        assert_eq!(event.verdict(Err(Unpublished::Returned)), Err(Stop::Abandoned), "not before its end is said");
     }
 }
