@@ -11,6 +11,11 @@ PORT ?= 8080
 ADMIN_PORT ?= 9080
 INTERNAL_PORT ?= 9081
 FOLDER ?= examples/quickstart
+# Such as amqp://guest:guest@127.0.0.1:5672; empty: the bus inside the process. By the environment, where a password is seen by fewer.
+BROKER ?=
+ifneq ($(BROKER),)
+export BANNOU_BROKER := $(BROKER)
+endif
 ARGS ?=
 FUZZ_SECONDS ?= 60
 
@@ -18,7 +23,7 @@ FUZZ_SECONDS ?= 60
 help: ## Say what there is
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  make run takes PORT=$(PORT) ADMIN_PORT=$(ADMIN_PORT) INTERNAL_PORT=$(INTERNAL_PORT) FOLDER=$(FOLDER) ARGS='--app account=http://127.0.0.1:7001'"
+	@echo "  make run takes PORT=$(PORT) ADMIN_PORT=$(ADMIN_PORT) INTERNAL_PORT=$(INTERNAL_PORT) FOLDER=$(FOLDER) BROKER=amqp://… ARGS='--app account=http://127.0.0.1:7001'"
 	@echo "  Builds land in $(CARGO_TARGET_DIR), what the tests need beside it (BANNOU_CACHE, CARGO_TARGET_DIR)"
 
 .PHONY: run

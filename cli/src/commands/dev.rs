@@ -11,9 +11,12 @@ use std::time::Duration;
 use axum::http::Uri;
 use bannou_gateway::app::{self, Bound, Deposed, Options, StartError};
 use bannou_gateway::auth::Secrets;
+use bannou_gateway::bus::amqp::{LOG_FILTER, NotAConfig};
 use bannou_gateway::forward;
 use bannou_gateway::internal::access::digest;
 use bannou_gateway::internal::{self, Access, Services};
+
+use tokio::time::{sleep, timeout};
 
 use crate::demo::{APPS, Demo, Voice};
 use crate::dev::apps::{App, AppError, by_id};
@@ -22,6 +25,9 @@ use crate::dev::follow::{FollowError, Follower, News};
 use crate::dev::greeting::{self, Apps, Places};
 use crate::dev::internal::InternalPort;
 use crate::playground::{self, OwnOrigins};
+
+/// How often it looks whether it is ready.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Run a gateway on this machine for the YAML in a folder, with a playground in the browser and demo services behind it.
 ///
@@ -51,6 +57,11 @@ pub struct Args {
     #[arg(long, value_name = "TOKEN", env = "BANNOU_INTERNAL_TOKEN", hide_env_values = true)]
     internal_token: Option<String>,
 
+    /// A RabbitMQ through which services push and ask, such as amqp://guest:guest@127.0.0.1:5672; several nodes of a
+    /// cluster can be given. Without one, the bus is inside the process
+    #[arg(long, value_name = "URL", env = "BANNOU_BROKER", value_delimiter = ',', hide_env_values = true)]
+    broker: Vec<String>,
+
     /// Your own service for an app-id, in the place of the demo's; can be given several times
     #[arg(long = "app", value_name = "NAME=URL")]
     apps: Vec<App>,
@@ -74,6 +85,8 @@ pub enum DevError {
     App(#[from] AppError),
     #[error("--internal-token has at least 16 characters: shorter ones can be guessed")]
     Token,
+    #[error("--broker: {0}")]
+    Broker(#[from] NotAConfig),
     #[error("--log: {0}; try warn, info or bannou_gateway=debug")]
     Log(String),
     #[error("{folder} does not compile:\n{error}", folder = .folder.display())]
@@ -89,7 +102,7 @@ pub enum DevError {
 }
 
 pub async fn run(args: Args) -> Result<(), DevError> {
-    let Args { folder, port, admin_port, internal_port, internal_token, apps, no_demo, fleet, log } = args;
+    let Args { folder, port, admin_port, internal_port, internal_token, broker, apps, no_demo, fleet, log } = args;
     let own = by_id(&apps)?;
     // Every process of this machine reaches the port, so also in development nobody speaks there without it.
     let token = internal_token.unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
@@ -111,11 +124,15 @@ pub async fn run(args: Args) -> Result<(), DevError> {
         addr: (Ipv4Addr::LOCALHOST, internal_port).into(),
         access: Access::default().with_token(digest(token.as_bytes()), Services::All),
     };
+    let bus = match broker.as_slice() {
+        [] => bus::local(),
+        nodes => bus::over(nodes)?,
+    };
     let options = || Options {
         admin_addr: (Ipv4Addr::LOCALHOST, admin_port).into(),
         internal: internal.clone(),
         forward: forward::Config { overrides: overrides(&own, &demo), ..forward::Config::default() },
-        bus: bus::local(),
+        bus: bus.clone(),
         // Nobody is to wait for a browser tab to leave.
         drain: Duration::ZERO,
         ..Options::default()
@@ -130,12 +147,23 @@ pub async fn run(args: Args) -> Result<(), DevError> {
     }
     let address = bound.client_addr();
     let places = Places { admin: bound.admin_addr(), internal: bound.internal_addr(), token: &token };
-    say(&format!(
-        "playground http://127.0.0.1:{}/\n{}",
-        address.port(),
-        greeting::text(&catalog, &apps, &folder.display().to_string(), &places)
-    ));
-
+    let awaiting = bound.awaiting();
+    let greeting = async {
+        // Until it has begun to read, what services send to everybody is not for the clients of this gateway. A broker that
+        // cannot be reached keeps nobody from the page: that is told below.
+        let _ = timeout(bus::SOON, async {
+            while !awaiting().is_empty() {
+                sleep(LOOK).await;
+            }
+        })
+        .await;
+        say(&format!(
+            "playground http://127.0.0.1:{}/\n{}",
+            address.port(),
+            greeting::text(&catalog, &apps, &folder.display().to_string(), &places)
+        ));
+        std::future::pending::<()>().await;
+    };
     let telling = async {
         loop {
             tell(follower.next().await);
@@ -144,6 +172,8 @@ pub async fn run(args: Args) -> Result<(), DevError> {
     tokio::select! {
         ended = bound.run(shutdown) => ended?,
         () = telling => {}
+        () = greeting => {}
+        () = bus::follow(bus.state(), bus::SOON, |news| eprintln!("note: {news}")) => {}
     }
     Ok(())
 }
@@ -211,6 +241,8 @@ fn say(text: &str) {
 }
 
 fn log_to_stderr(filter: &str) -> Result<(), DevError> {
+    // What would write messages of services into the log is kept out of it; what the bus waits for is told as a note.
+    let filter = format!("{filter},{LOG_FILTER},bannou_gateway::bus::amqp::status=error");
     let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|e| DevError::Log(e.to_string()))?;
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -225,6 +225,12 @@ impl Bound {
         self.internal_addr
     }
 
+    /// Tells what the way in for services still waits for, a line each, whenever it is asked while this runs.
+    pub fn awaiting(&self) -> impl Fn() -> Vec<String> + use<> {
+        let door = self.door.clone();
+        move || door.shared.desk.awaiting()
+    }
+
     /// Counts catalogs that were refused, for whoever reads them.
     pub fn rejected(&self) -> Counter {
         self.door.shared.metrics.catalog_rejected.clone()

@@ -1,5 +1,6 @@
 //! `bannou dev examples/quickstart` as a person starts it, and every line of its table as a client sees it.
 
+mod broker;
 mod dev;
 mod edits;
 mod services;
