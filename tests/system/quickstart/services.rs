@@ -94,7 +94,7 @@ async fn clients_in_a_room_talk_to_each_other_without_the_service() {
     third.control("peers").await;
     assert_eq!(third.peers.len(), 2);
     // Who leaves is a peer no more.
-    drop(third);
+    third.leave().await;
     while ada.control("peers").await["removed"].as_array().is_none_or(Vec::is_empty) {}
     assert_eq!(ada.peers.len(), 1);
 }

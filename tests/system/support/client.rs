@@ -100,6 +100,11 @@ impl Client {
         client
     }
 
+    /// Says that it goes: its session ends with it, where that of one who is lost waits for the window to pass.
+    pub async fn leave(mut self) {
+        self.socket.close(None).await.unwrap();
+    }
+
     pub fn names(&self) -> Vec<&str> {
         self.services.keys().map(String::as_str).collect()
     }
