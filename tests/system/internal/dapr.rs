@@ -106,6 +106,27 @@ async fn a_dapr_app_asks_a_client_and_gets_its_answer() {
     assert_eq!((answer.status.as_u16(), answer.body.as_slice()), (200, &br#""yes""#[..]));
 }
 
+/// daprd decodes a path once on its way, so whatever is not plain in one is encoded twice by a caller.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subject_is_named_through_sidecars_by_the_fleets_name_of_its_issuer() {
+    let world = world().await;
+    for (subject, written) in [("plain-42", "plain-42"), ("a/b c", "a%252Fb%2520c")] {
+        let mut client = world.gateway.client_with(&crate::support::catalog::token(subject, &json!({}))).await;
+        let path = format!("v1/subjects/main/{written}/events/game.found");
+        let mut said = status(through(&world.game_sidecar, &path).body("x")).await;
+        // The directory hears of a session a moment after its client does.
+        for _ in 0..100 {
+            if said.0 != 404 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            said = status(through(&world.game_sidecar, &path).body("x")).await;
+        }
+        assert_eq!((said.0, said.1.as_str()), (200, r#"{"delivered":1}"#), "{subject}");
+        assert_eq!(client.frame(|f| f.is_inbound()).await.payload, b"x");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_app_speaks_for_the_exposures_that_it_is_behind_and_for_no_other() {
     let world = world().await;
