@@ -13,6 +13,7 @@ use crate::client::Client;
 use crate::frames;
 
 const HEADER: usize = 24;
+const ERROR: u64 = 1 << 62;
 const ONE_WAY: u64 = 1 << 60;
 /// As many as one run sends.
 const ARRIVALS: usize = 200_000;
@@ -33,7 +34,12 @@ impl Clients {
             ids.push(client.discovery.client_id.clone());
             let stream = client.into_stream()?;
             stream.set_nonblocking(true)?;
-            tokio::spawn(serve(TcpStream::from_std(stream)?, arrived.clone()));
+            let serving = serve(TcpStream::from_std(stream)?, arrived.clone());
+            tokio::spawn(async move {
+                if let Err(error) = serving.await {
+                    eprintln!("a client ended: {error}");
+                }
+            });
         }
         Ok(Clients { ids, arrivals: Mutex::new(arrivals) })
     }
@@ -65,6 +71,9 @@ async fn serve(mut stream: TcpStream, arrived: mpsc::Sender<f64>) -> Result<()> 
             match opcode {
                 frames::BINARY if payload.len() >= HEADER => {
                     let id = payload[16..HEADER].first_chunk::<8>().map_or(0, |id| u64::from_be_bytes(*id));
+                    if id & ERROR != 0 {
+                        return Err(format!("an answer came too late: {}", String::from_utf8_lossy(payload)).into());
+                    }
                     if id & ONE_WAY != 0 {
                         arrived.try_send(clock::since(&payload[HEADER..])?)?;
                     } else {
@@ -72,7 +81,8 @@ async fn serve(mut stream: TcpStream, arrived: mpsc::Sender<f64>) -> Result<()> 
                     }
                 }
                 frames::PING => answers.extend(frames::from_client(frames::PONG, payload)),
-                _ => {}
+                frames::TEXT => {}
+                other => return Err(format!("opcode {other}: {:?}", String::from_utf8_lossy(payload)).into()),
             }
             at += range.end;
         }
