@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::fates::Fates;
+use super::fates::{Fate, Fates};
 use super::say::Say;
 use super::{Closer, Stop};
 use crate::bus::contract::{self, Address, Reply};
@@ -22,7 +22,7 @@ const ROUNDS: u64 = 8;
 /// For a request that names no deadline, and at most: where its session was taken over, it is answered there.
 const DEADLINE: Duration = Duration::from_secs(30);
 const LATEST_DEADLINE: Duration = Duration::from_secs(300);
-/// Requests to sessions that were taken over, whose deadlines are awaited; those beyond are told at once.
+/// Replies that wait for their time; those beyond are given at once.
 const MOST_AWAITED: usize = 16_384;
 
 impl Closer {
@@ -58,8 +58,8 @@ impl Closer {
         let mut until: Option<Instant> = None;
         loop {
             let now = Instant::now();
-            for reply in awaited.due(now) {
-                self.answer(&mut say, &reply, 408).await?;
+            for (reply, status) in awaited.due(now) {
+                self.answer(&mut say, &reply, status).await?;
             }
             if until.is_some_and(|until| now >= until) && awaited.is_empty() {
                 return say.settle().await;
@@ -146,6 +146,7 @@ impl Closer {
     }
 
     /// Tells whoever asked that the client is gone; where another gateway has it, that the time is over when it is.
+    /// What is not known for certain waits, and is not said where the slot turns out to live.
     async fn answer_record(
         &self,
         slot: Slot,
@@ -160,14 +161,22 @@ impl Closer {
         match contract::parse(record, &self.allow) {
             Ok(speech) => {
                 let Some(reply) = speech.reply else { return Ok(()) };
-                let taken = matches!(speech.to, Address::Client { session, .. } if fates.is_taken(session));
-                if !taken {
-                    return self.answer(say, &reply, 404).await;
-                }
-                let within = speech.timeout_ms.map_or(DEADLINE, Duration::from_millis).min(LATEST_DEADLINE);
-                match awaited.add(Instant::now() + within, reply) {
+                let fate = match speech.to {
+                    Address::Client { session, .. } => fates.of(session),
+                    _ => None,
+                };
+                let (within, status) = match fate {
+                    Some(Fate::Closed) => return self.answer(say, &reply, 404).await,
+                    Some(Fate::Taken) => {
+                        let within = speech.timeout_ms.map_or(DEADLINE, Duration::from_millis);
+                        (within.min(LATEST_DEADLINE), 408)
+                    }
+                    // Nobody's; or a new one's of a gateway that has just come back, which will be heard by then.
+                    Some(Fate::Open) | None => (Duration::from_millis(self.beat.dead_after_ms), 404),
+                };
+                match awaited.add(Instant::now() + within, reply, status) {
                     None => Ok(()),
-                    Some(reply) => self.answer(say, &reply, 408).await,
+                    Some(reply) => self.answer(say, &reply, status).await,
                 }
             }
             Err(malformed) => match malformed.reply {
@@ -249,22 +258,22 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// Who hears that the time is over, when it is.
+/// Who hears what, when it is time.
 #[derive(Default)]
-struct Awaited(BTreeMap<Instant, Vec<Reply>>, usize);
+struct Awaited(BTreeMap<Instant, Vec<(Reply, u16)>>, usize);
 
 impl Awaited {
     /// Gives it back where there is no room.
-    fn add(&mut self, at: Instant, reply: Reply) -> Option<Reply> {
+    fn add(&mut self, at: Instant, reply: Reply, status: u16) -> Option<Reply> {
         if self.1 >= MOST_AWAITED {
             return Some(reply);
         }
         self.1 += 1;
-        self.0.entry(at).or_default().push(reply);
+        self.0.entry(at).or_default().push((reply, status));
         None
     }
 
-    fn due(&mut self, now: Instant) -> Vec<Reply> {
+    fn due(&mut self, now: Instant) -> Vec<(Reply, u16)> {
         let mut due = Vec::new();
         while let Some(first) = self.0.first_entry().filter(|first| *first.key() <= now) {
             due.append(&mut first.remove());

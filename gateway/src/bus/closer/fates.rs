@@ -77,8 +77,12 @@ impl Fates {
         open.map(|(session, _)| *session).collect()
     }
 
+    pub fn of(&self, session: Uuid) -> Option<Fate> {
+        self.sessions.get(&session).map(|(fate, _)| *fate)
+    }
+
     pub fn is_taken(&self, session: Uuid) -> bool {
-        self.sessions.get(&session).is_some_and(|(fate, _)| *fate == Fate::Taken)
+        self.of(session) == Some(Fate::Taken)
     }
 }
 
@@ -97,7 +101,7 @@ mod tests {
     fn fate(records: &[SlotRecord]) -> Option<Fate> {
         let mut fates = Fates::new(DEAD);
         records.iter().for_each(|record| fates.read(record));
-        fates.sessions.get(&SESSION).map(|(fate, _)| *fate)
+        fates.of(SESSION)
     }
 
     #[test]

@@ -175,12 +175,14 @@ async fn callers_hear_404_sessions_end_and_the_log_goes_after_the_grace() {
     // Latecomers are answered until the log is gone.
     service.ask(&clients[0], "late", 1_000).unwrap();
     assert_eq!(service.hears().await, ("late".to_owned(), 404));
+    service.ask(&format!("{dead}.{}.1", Uuid::from_u128(10)), "nobody's", 1_000).unwrap();
+    assert_eq!(service.hears().await, ("nobody's".to_owned(), 404));
     deleted(&living.bus, dead).await;
     assert!(is_gone(&living.bus, dead).await);
     assert!(died.elapsed() >= DEAD + WINDOW + GRACE);
     assert_eq!(service.ask(&clients[0], "too late", 1_000), Err(Unpublished::Returned));
     assert_eq!((living.directory.len(), living.alive.dead()), (0, vec![]));
-    assert_eq!(living.meters.closed_answers.get(), 4, "each once");
+    assert_eq!(living.meters.closed_answers.get(), 5, "each once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -257,6 +259,7 @@ async fn a_closer_that_dies_is_followed_by_the_next() {
 #[tokio::test(start_paused = true)]
 async fn one_that_was_only_cut_off_is_left_alone_when_it_is_back_and_learns_what_is_closed() {
     let broker = LocalBroker::default();
+    let service = Service::new(&broker);
     let living = Gateway::start(&broker, 1).await;
     let cut = Gateway::start(&broker, 2).await;
     cut.connect(7).await;
@@ -279,12 +282,15 @@ async fn one_that_was_only_cut_off_is_left_alone_when_it_is_back_and_learns_what
         _ => None,
     };
     assert_eq!(next_of(&mut log, closed).await, 7);
+    // Its closer is at work, and a session that nobody has heard of is asked: one that began when it was back.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    service.ask(&format!("{}.{}.1", cut.slot, Uuid::from_u128(8)), "to a new session", 1_000).unwrap();
     broker.restore(cut.slot);
     let back = cut.alive.standing().wait_for(|s| s.epoch == 3).await.map(|s| *s).unwrap();
     assert!(!back.deposed);
     tokio::time::sleep(GRACE * 2).await;
     assert!(!is_gone_now(&living.bus, cut.slot).await);
-    assert_eq!(living.meters.closed_slots.get(), 0);
+    assert_eq!((living.meters.closed_slots.get(), living.meters.closed_answers.get()), (0, 0));
 }
 
 async fn is_gone_now(bus: &Arc<dyn Bus>, slot: Slot) -> bool {
