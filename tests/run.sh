@@ -12,7 +12,7 @@ setup=tests/setup
 
 checks=(format lint alone generated dependencies promises types)
 tests=(rust javascript browser autobahn fuzz)
-long=(properties fuzz-long system-again)
+long=(properties fuzz-long system-again broker-long)
 packages=(bannou-crds bannou-operator bannou-gateway bannou-cli bannou-tests bannou-bench)
 
 step_format() { cargo fmt --all --check; }
@@ -137,6 +137,12 @@ step_fuzz-long() { fuzz "${FUZZ_SECONDS_LONG:-600}"; }
 step_bench() { tests/bench/run.sh; }
 
 step_properties() { PROPTEST_CASES=10000 cargo test --quiet --locked --workspace --lib --test ws; }
+
+# Clusters of brokers, which take long to start: what the system tests leave out.
+step_broker-long() {
+  system_parts
+  cargo test --quiet --locked -p bannou-tests --test system -- --ignored broker::
+}
 
 step_system-again() {
   system_parts

@@ -8,6 +8,8 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::app;
+use crate::bus::Slot;
+use crate::bus::amqp::{Amqp, LOG_FILTER};
 use crate::config::{Args, Config, LogFormat};
 
 /// Checks, serves until SIGTERM or SIGINT, leaves.
@@ -19,10 +21,8 @@ pub fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let check = args.check_config;
     let (format, filter) = args.log();
     log(format, filter)?;
-    let Config { options, catalog: path, broker, worker_threads } = args.config()?;
-    if let Some(broker) = broker {
-        return Err(format!("--broker {:?}: this build cannot speak with a broker yet", broker.nodes).into());
-    }
+    let Config { mut options, catalog: path, broker, worker_threads } = args.config()?;
+    let broker = broker.map(|broker| broker.amqp()).transpose()?;
     let catalog = Arc::new(app::read_file(&path)?);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = worker_threads {
@@ -34,6 +34,9 @@ pub fn run(args: Args) -> Result<(), Box<dyn Error>> {
             app::check(options, receiver)?;
             println!("ok");
             return Ok(());
+        }
+        if let Some(config) = broker {
+            options.bus = Amqp::new(config, Slot::random())?;
         }
         let bound = app::build(options, receiver).await?;
         let (clients, operations, services) = (bound.client_addr(), bound.admin_addr(), bound.internal_addr());
@@ -54,6 +57,7 @@ pub fn run(args: Args) -> Result<(), Box<dyn Error>> {
 
 fn log(format: LogFormat, filter: &str) -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_new(filter).map_err(|e| format!("--log {filter:?}: {e}"))?;
+    let filter = filter.add_directive(LOG_FILTER.parse()?);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => builder.with_ansi(false).init(),

@@ -23,7 +23,7 @@ use crate::bus::contract::ReplyAllow;
 use crate::bus::local::LocalBroker;
 use crate::bus::{Bus, Slot};
 use crate::forward::{self, Forwarder};
-use crate::handle::{FleetKey, random};
+use crate::handle::FleetKey;
 use crate::internal;
 use crate::metrics::Metrics;
 use crate::shared::{Fleet, Shared, Timing};
@@ -72,7 +72,7 @@ impl Default for Options {
             max_connections: 100_000,
             drain: Duration::from_secs(5),
             timing: Timing::default(),
-            bus: LocalBroker::default().bus(Slot(u64::from_be_bytes(random())), "bannou-gateway"),
+            bus: LocalBroker::default().bus(Slot::random(), "bannou-gateway"),
             reply_allow: ReplyAllow::default(),
             internal: internal::Options::default(),
         }
@@ -190,6 +190,7 @@ pub async fn build(options: Options, catalogs: watch::Receiver<Arc<Catalog>>) ->
     let jwks = JwksCache::new().map_err(Rejected::from)?;
     let mut metrics = Metrics::default();
     metrics.registry.register_collector(Box::new(jwks.clone()));
+    bus.register(&mut metrics.registry);
     let metrics = Arc::new(metrics);
     let (forwarder, follow, snapshot) = prepare(forward, secrets, catalogs, jwks)?;
     let (clients, client_addr) = listen("clients", client_addr)?;

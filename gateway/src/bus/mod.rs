@@ -31,11 +31,18 @@ use std::str::FromStr;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// 64 random bits that a gateway process makes at its start; written as 16 hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u64);
+
+impl Slot {
+    pub fn random() -> Slot {
+        Slot(u64::from_be_bytes(crate::handle::random()))
+    }
+}
 
 impl fmt::Display for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,7 +118,7 @@ pub struct Message {
     pub headers: BTreeMap<String, Value>,
 }
 
-/// A message in a log.
+/// A message in a log. Offsets only grow; a log may leave some out, which is no [`Read::Gap`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub offset: u64,
@@ -232,6 +239,9 @@ pub trait Bus: Send + Sync + 'static {
     fn replies(&self) -> mpsc::Receiver<Message>;
 
     fn state(&self) -> watch::Receiver<State>;
+
+    /// Adds what the bus counts, where it counts anything.
+    fn register(&self, _registry: &mut Registry) {}
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::{ConfigError, read};
+use crate::bus::amqp::{AmqpConfig, NotAConfig};
 use crate::bus::url::BrokerUrl;
 use crate::internal::access::{Access, Digest, Services, digest};
 
@@ -18,6 +19,19 @@ pub struct Broker {
     pub nodes: Vec<BrokerUrl>,
     /// PEM certificates that a node's must lead to; `None`: those of the system.
     pub ca: Option<Vec<u8>>,
+}
+
+impl Broker {
+    /// For the broker's client.
+    ///
+    /// # Errors
+    /// What no broker can be reached by.
+    pub fn amqp(self) -> Result<AmqpConfig, NotAConfig> {
+        let urls: Vec<String> = self.nodes.iter().map(|node| node.expose().to_owned()).collect();
+        let mut config = AmqpConfig::parse(&urls)?;
+        config.tls.ca = self.ca;
+        Ok(config)
+    }
 }
 
 /// `None`: no broker is named, and gateways of one process are all there are.

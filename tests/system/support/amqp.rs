@@ -20,8 +20,13 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Somebody whose password is the name.
     pub async fn connect(broker: &Broker, user: &str, vhost: &str) -> Peer {
-        let url = broker.url_of(user, user, vhost);
+        Peer::login(broker, user, user, vhost).await
+    }
+
+    pub async fn login(broker: &Broker, user: &str, password: &str, vhost: &str) -> Peer {
+        let url = broker.url_of(user, password, vhost);
         let connection = Connection::connect(&url, ConnectionProperties::default()).await.unwrap();
         let channel = confirming(&connection).await;
         Peer { user: user.to_owned(), connection, channel }

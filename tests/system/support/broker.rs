@@ -139,6 +139,12 @@ impl Broker {
         }
     }
 
+    /// What was declared is on its disk from now on. Its stores of definitions write behind by seconds, and a kill in that time
+    /// leaves streams that no restart brings back.
+    pub fn settle(&self) {
+        self.ctl(&["eval", "mnesia:sync_log(), mnesia:dump_log(), [dets:sync(T) || T <- dets:all()]."]);
+    }
+
     /// In order: clients are told.
     pub async fn stop(&self) {
         self.ctl(&["stop_app"]);

@@ -1,10 +1,9 @@
 //! What the bus is told at its start. Credentials are in none of its texts.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
+use lapin::tcp::{RustlsConnector, RustlsConnectorConfig};
 use lapin::uri::{AMQPScheme, AMQPUri, AMQPUserInfo};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -16,8 +15,7 @@ pub struct AmqpConfig {
     pub nodes: Vec<Node>,
     pub login: Login,
     pub vhost: String,
-    /// For nodes that are spoken to by TLS.
-    pub tls: Option<Tls>,
+    pub tls: Tls,
     /// Of the logs of slots, of `bannou.groups` and of `bannou.sessions`.
     pub retention: Retention,
     /// Of `bannou.control`, which must outlive the longest token.
@@ -43,13 +41,13 @@ pub struct Login {
     pub password: String,
 }
 
-/// Files in PEM, as they are on disk when [`Tls::config`] reads them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// For nodes that are spoken to by TLS; all PEM.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// Whose certificates count. A machine's own bundle will do: `/etc/ssl/certs/ca-certificates.crt`.
-    pub ca: PathBuf,
+    /// Whose certificates count; `None`: as the system has it.
+    pub ca: Option<Vec<u8>>,
     /// Certificate and key that this process shows.
-    pub client: Option<(PathBuf, PathBuf)>,
+    pub client: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 /// Of a log; the broker drops whole segments.
@@ -101,10 +99,8 @@ pub enum NotAConfig {
     Options(usize),
     #[error("broker URL {0} names another user, password or vhost than the first: all nodes are one cluster")]
     Different(usize),
-    #[error("amqps:// needs the file with the authority's certificates")]
-    NoAuthority,
-    #[error("{file}: {problem}")]
-    File { file: PathBuf, problem: String },
+    #[error("{what}: {problem}")]
+    Tls { what: &'static str, problem: String },
 }
 
 impl NotAConfig {
@@ -115,8 +111,7 @@ impl NotAConfig {
             NotAConfig::Url(_) => "not_a_url",
             NotAConfig::Options(_) => "options_in_url",
             NotAConfig::Different(_) => "different_logins",
-            NotAConfig::NoAuthority => "no_authority",
-            NotAConfig::File { .. } => "bad_file",
+            NotAConfig::Tls { .. } => "bad_tls",
         }
     }
 }
@@ -157,7 +152,7 @@ impl AmqpConfig {
             nodes: vec![node],
             login,
             vhost,
-            tls: None,
+            tls: Tls::default(),
             retention: Retention::default(),
             control_retention: Retention { age: Duration::from_secs(24 * 3600), ..Retention::default() },
             replicas: None,
@@ -169,52 +164,53 @@ impl AmqpConfig {
     /// For the nodes that want it; `None` where none does.
     ///
     /// # Errors
-    /// Files that are missing, or not what they should be.
-    pub fn tls_config(&self) -> Result<Option<Arc<rustls::ClientConfig>>, NotAConfig> {
-        if !self.nodes.iter().any(|node| node.tls) {
-            return Ok(None);
-        }
-        self.tls.as_ref().ok_or(NotAConfig::NoAuthority)?.config().map(Some)
+    /// Certificates or a key that are not what they should be.
+    pub(super) fn connector(&self) -> Result<Option<RustlsConnector>, NotAConfig> {
+        self.nodes.iter().any(|node| node.tls).then(|| self.tls.connector()).transpose()
     }
 }
 
 impl Tls {
-    fn config(&self) -> Result<Arc<rustls::ClientConfig>, NotAConfig> {
-        let mut roots = rustls::RootCertStore::empty();
-        let (known, _) = roots.add_parsable_certificates(certificates(&self.ca)?);
-        if known == 0 {
-            return Err(bad(&self.ca, "no certificate in it"));
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|e| bad(&self.ca, e))?
-            .with_root_certificates(roots);
-        let config = match &self.client {
-            None => config.with_no_client_auth(),
-            Some((certificate, key)) => {
-                let pem = std::fs::read(key).map_err(|e| bad(key, e))?;
-                let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|e| bad(key, e))?;
-                config.with_client_auth_cert(certificates(certificate)?, private).map_err(|e| bad(certificate, e))?
+    fn connector(&self) -> Result<RustlsConnector, NotAConfig> {
+        let config = match &self.ca {
+            None => RustlsConnectorConfig::new_with_platform_verifier(),
+            Some(pem) => {
+                let authorities = certificates("the authority of the broker", pem)?;
+                RustlsConnectorConfig::default().with_parsable_certificates(authorities)
             }
         };
-        Ok(Arc::new(config))
+        let connector = match &self.client {
+            None => config.connector_with_no_client_auth(),
+            Some((certificate, key)) => {
+                let what = "the key for the broker";
+                let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| bad(what, e))?;
+                config.connector_with_single_cert(certificates("the certificate for the broker", certificate)?, key)
+            }
+        };
+        connector.map_err(|e| bad("TLS to the broker", e))
     }
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, NotAConfig> {
-    let pem = std::fs::read(file).map_err(|e| bad(file, e))?;
-    CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|e| bad(file, e))
+fn certificates(what: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, NotAConfig> {
+    let all: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|e| bad(what, e))?;
+    if all.is_empty() { Err(bad(what, "no certificate in it")) } else { Ok(all) }
 }
 
-fn bad(file: &Path, problem: impl fmt::Display) -> NotAConfig {
-    NotAConfig::File { file: file.to_path_buf(), problem: problem.to_string() }
+fn bad(what: &'static str, problem: impl fmt::Display) -> NotAConfig {
+    NotAConfig::Tls { what, problem: problem.to_string() }
 }
 
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Node { host, port, .. } = self;
         if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ca, client) = (self.ca.is_some(), self.client.is_some());
+        f.debug_struct("Tls").field("ca", &ca).field("client", &client).finish()
     }
 }
 
@@ -282,7 +278,9 @@ mod tests {
         assert_eq!(parse(&["amqp://h", "http://u:secret@h"]).err(), Some(NotAConfig::Url(2)));
         assert_eq!(parse(&["amqp://u:secret@h/v?heartbeat=0"]).err(), Some(NotAConfig::Options(1)));
         assert_eq!(parse(&["amqp://u:a@h/v", "amqp://u:b@h/v"]).err(), Some(NotAConfig::Different(2)));
-        assert_eq!(parse(&["amqps://h"]).unwrap().tls_config().err(), Some(NotAConfig::NoAuthority));
+        let mut tls = parse(&["amqps://h"]).unwrap();
+        tls.tls.ca = Some(b"not a certificate".to_vec());
+        assert_eq!(tls.connector().err().map(|e| e.reason()), Some("bad_tls"));
     }
 
     #[test]

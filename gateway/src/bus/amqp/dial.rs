@@ -54,14 +54,14 @@ const LOOK: Duration = Duration::from_millis(500);
 pub struct Dialer {
     pub config: AmqpConfig,
     slot: Slot,
-    tls: Option<Arc<rustls::ClientConfig>>,
+    tls: Option<RustlsConnector>,
 }
 
 impl Dialer {
     /// # Errors
-    /// Of the files for TLS.
+    /// Of what TLS needs.
     pub fn new(config: AmqpConfig, slot: Slot) -> Result<Dialer, NotAConfig> {
-        let tls = config.tls_config()?;
+        let tls = config.connector()?;
         Ok(Dialer { config, slot, tls })
     }
 
@@ -88,7 +88,7 @@ impl Dialer {
 
 async fn connect(
     config: &AmqpConfig,
-    tls: Option<&Arc<rustls::ClientConfig>>,
+    tls: Option<&RustlsConnector>,
     node: usize,
     name: String,
     plug: Plug,
@@ -111,7 +111,7 @@ async fn connect(
     };
     let connector = match (at.tls, tls) {
         (false, _) => None,
-        (true, Some(tls)) => Some(RustlsConnector::from(tls.clone())),
+        (true, Some(tls)) => Some(tls.clone()),
         (true, None) => return Err(Fault::Broken("TLS is not set up".to_owned())),
     };
     let (host, limit) = (at.host.clone(), config.timeouts.connect);

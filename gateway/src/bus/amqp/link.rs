@@ -28,10 +28,23 @@ impl Role {
 
 /// The part that [`declare`] speaks for.
 const DECLARING: &str = "declaring";
+/// Between attempts at what a broker has not loaded yet.
+const SOON: Duration = Duration::from_millis(250);
 /// Between attempts at what a person has to mend.
 const AGAIN: Duration = Duration::from_secs(3);
+/// Between looks at whether everything is still there: an exchange that was made anew has lost the bindings of others.
+const LOOK: Duration = Duration::from_secs(30);
 /// A connection that lived for this long was a good one.
 const STABLE: Duration = Duration::from_secs(5);
+
+/// How much of what has to be there is there, as far as the connection of now has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Declared {
+    NotYet,
+    /// A person has to do the rest.
+    AsFarAsMayBe,
+    All,
+}
 
 /// The connection of now, for those who use it.
 #[derive(Clone)]
@@ -87,6 +100,9 @@ impl Supervisor {
                         fault = self.tend(&shared, &conn) => fault,
                     };
                     self.current.send_replace(None);
+                    if self.role == Role::Reading {
+                        shared.declared.send_replace(Declared::NotYet);
+                    }
                     tracing::info!(part, node = %at, reason = fault.reason(), "the connection to the broker is over");
                     if since.elapsed() > STABLE {
                         backoff.reset();
@@ -115,10 +131,14 @@ impl Supervisor {
         match self.role {
             Role::Publishing => std::future::pending().await,
             Role::Reading => loop {
-                let again = shared.status.has(DECLARING);
+                let again = match *shared.declared.borrow() {
+                    Declared::NotYet => SOON,
+                    Declared::AsFarAsMayBe => AGAIN,
+                    Declared::All => LOOK,
+                };
                 tokio::select! {
                     () = shared.declare_again.notified() => {}
-                    () = tokio::time::sleep(AGAIN), if again => {}
+                    () = tokio::time::sleep(again) => {}
                 }
                 if let Err(fault) = declare(shared, conn).await {
                     return fault;
@@ -128,13 +148,23 @@ impl Supervisor {
     }
 }
 
-/// Declares everything; what only a person can mend is told and is no error here.
+/// Declares everything; what only a person can mend, and what the broker has not loaded yet, is told and is no error here.
 async fn declare(shared: &Shared, conn: &Conn) -> Result<(), Fault> {
-    match shared.topology.ensure(conn, &shared.dialer).await {
-        Ok(()) => shared.status.well(DECLARING),
-        Err(missing @ Missing::Person { .. }) => shared.status.awaits(DECLARING, missing.to_string()),
-        Err(Missing::Fault(fault)) if fault.of_the_channel() => shared.status.awaits(DECLARING, fault.to_string()),
+    let declared = match shared.topology.ensure(conn, &shared.dialer).await {
+        Ok(()) => {
+            shared.status.well(DECLARING);
+            Declared::All
+        }
+        Err(missing @ Missing::Person { .. }) => {
+            shared.status.awaits(DECLARING, missing.to_string());
+            Declared::AsFarAsMayBe
+        }
+        Err(Missing::Fault(fault)) if fault.of_the_channel() => {
+            shared.status.awaits(DECLARING, fault.to_string());
+            Declared::NotYet
+        }
         Err(Missing::Fault(fault)) => return Err(fault),
-    }
+    };
+    shared.declared.send_replace(declared);
     Ok(())
 }

@@ -30,12 +30,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
 pub use self::config::{AmqpConfig, Limits, Login, Node, NotAConfig, Retention, Timeouts, Tls};
 use self::dial::Dialer;
 use self::fault::Backoff;
-use self::link::{Link, Role, Supervisor};
+use self::link::{Declared, Link, Role, Supervisor};
 use self::message::Parcel;
 pub use self::metrics::AmqpMetrics;
 use self::publish::Queue;
@@ -65,6 +66,7 @@ struct Shared {
     topology: Topology,
     /// Something was not there: declare everything once more.
     declare_again: Notify,
+    declared: watch::Sender<Declared>,
     status: Status,
     queue: Queue,
     metrics: AmqpMetrics,
@@ -77,7 +79,7 @@ impl Amqp {
     /// Connects, and stays connected, in the background: see [`Bus::state`]. Needs a tokio runtime around it.
     ///
     /// # Errors
-    /// Of the files for TLS.
+    /// Of what TLS needs.
     pub fn new(config: AmqpConfig, slot: Slot) -> Result<Arc<Amqp>, NotAConfig> {
         let (metrics, limits) = (AmqpMetrics::default(), config.limits);
         let shared = Arc::new(Shared {
@@ -85,6 +87,7 @@ impl Amqp {
             dialer: Dialer::new(config, slot)?,
             topology: Topology::new(slot),
             declare_again: Notify::new(),
+            declared: watch::Sender::new(Declared::NotYet),
             status: Status::new(metrics.awaiting.clone()),
             queue: Queue::new(metrics.clone()),
             metrics,
@@ -198,6 +201,10 @@ impl Bus for Amqp {
 
     fn replies(&self) -> mpsc::Receiver<Message> {
         self.replies.lock().take().unwrap_or_else(|| mpsc::channel(1).1)
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        self.shared.metrics.register(registry);
     }
 
     fn state(&self) -> watch::Receiver<State> {

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, oneshot};
 use super::config::Limits;
 use super::dial::Conn;
 use super::fault::{Backoff, Fault, NOT_FOUND};
-use super::link::Link;
+use super::link::{Declared, Link};
 use super::message::{self, Parcel};
 use super::metrics::AmqpMetrics;
 use super::returns::{Outcome, Returns};
@@ -46,6 +46,8 @@ struct Entry {
 
 /// Refusals by a broker that is busy with itself, [`TICK`] apart, before it is believed.
 const REFUSALS: u32 = 60;
+/// How long a declaration is waited for. With one log that cannot be had the others are still worth publishing to.
+const DECLARES: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(250);
 /// From when on a confirmation that does not come is told.
 const TELL: Duration = Duration::from_secs(5);
@@ -102,7 +104,14 @@ impl Queue {
 pub async fn run(shared: Arc<Shared>, mut link: Link) {
     let mut kept = Kept::default();
     let mut backoff = Backoff::new(shared.dialer.config.timeouts.retry);
+    let mut declared = shared.declared.subscribe();
     while let Some(conn) = link.get().await {
+        // What is not declared, or not loaded by a node that starts, would come back as if nobody wanted it.
+        let there = declared.wait_for(|declared| *declared != Declared::NotYet);
+        tokio::select! {
+            _ = tokio::time::timeout(DECLARES, there) => {}
+            fault = conn.ended() => tracing::debug!(%fault, "gone before anything was published"),
+        }
         let since = Instant::now();
         let fault = match open(&conn).await {
             Ok(channel) => {

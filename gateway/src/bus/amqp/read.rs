@@ -185,7 +185,7 @@ impl Follow {
         }
         let channel = conn.channel().await?;
         let prefetch = self.shared.dialer.config.limits.prefetch.max(4);
-        let from = self.position.ask().map_or(From::First, From::Offset);
+        let from = self.position.attach().map_or(From::First, From::Offset);
         let mut consumer = consume(conn, &channel, &self.log.name(), from, prefetch).await?;
         self.attached = true;
         self.shared.status.well(&self.part);

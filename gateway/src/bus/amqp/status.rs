@@ -45,10 +45,6 @@ impl Status {
         }
     }
 
-    pub fn has(&self, part: &str) -> bool {
-        self.lines.lock().contains_key(part)
-    }
-
     fn tell(&self, lines: &BTreeMap<String, String>) {
         let mut awaiting: Vec<String> = lines.values().cloned().collect();
         awaiting.sort_unstable();

@@ -183,11 +183,14 @@ fn arguments(config: &AmqpConfig, log: Log) -> FieldTable {
     table
 }
 
-/// Whether something is there, by a passive declaration.
+/// Whether something is there, by a passive declaration. (A node that starts says of what it has not loaded yet that it is not
+/// found, in other words.)
 fn exists<T>(declared: Result<T, Fault>) -> Result<Option<T>, Fault> {
     match declared {
         Ok(it) => Ok(Some(it)),
-        Err(Fault::Refused { code: NOT_FOUND, .. }) => Ok(None),
+        Err(Fault::Refused { code: NOT_FOUND, text }) if text.contains("no queue") || text.contains("no exchange") => {
+            Ok(None)
+        }
         Err(fault) => Err(fault),
     }
 }
