@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod duration;
 #[cfg(feature = "k8s")]
 pub mod kinds;
+pub mod push;
 pub mod target;
 
 pub use catalog::Catalog;

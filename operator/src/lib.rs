@@ -13,4 +13,6 @@ pub mod index;
 pub mod lease;
 pub mod publish;
 #[cfg(feature = "controller")]
+pub mod push;
+#[cfg(feature = "controller")]
 pub mod watch;

@@ -7,8 +7,10 @@
 )]
 
 mod definitions;
+mod identity;
 #[expect(dead_code, reason = "a kit: what one test does not use, the next one does")]
 mod kit;
+mod pods;
 #[path = "../system/support/process.rs"]
 #[expect(dead_code, reason = "what runs the parts of the system tests, too")]
 mod process;

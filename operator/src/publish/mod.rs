@@ -1,29 +1,15 @@
 //! Versions of catalogs, and what gateways said to them. Pure: whoever speaks with gateways tells it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use bannou_crds::Catalog;
-use serde::{Deserialize, Serialize};
+pub use bannou_crds::push::Version;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::catalog::{Compiled, ObjectStatus, Reason, Status};
 use crate::index::{Key, ObjectKind, ObjectRef};
-
-/// Of a catalog: the term rises with every holder of the lease, the number with every catalog that differs. Gateways refuse what
-/// goes back, so a holder that was stopped and wakes up changes nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Version {
-    pub term: u64,
-    pub number: u64,
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.term, self.number)
-    }
-}
 
 /// A catalog that gateways are to obey.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,3 @@
+//! The link to gateways, seen from the operator.
+
+pub mod identity;
