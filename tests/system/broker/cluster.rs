@@ -28,8 +28,8 @@ async fn the_node_that_leads_a_log_dies_and_what_was_confirmed_arrives() {
     cluster.nodes[index].kill().await;
     let dead = cluster.nodes.remove(index);
     well(&*bus).await;
-    round_trip(&bus).await;
     traffic.all_arrives(&mut reader).await;
+    round_trip(&bus).await;
     dead.restart().await;
 }
 
