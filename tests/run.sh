@@ -12,7 +12,7 @@ setup=tests/setup
 
 checks=(format lint alone generated dependencies promises types)
 tests=(rust javascript browser autobahn fuzz)
-long=(properties fuzz-long system-again broker-long)
+long=(properties fuzz-long system-again broker-long fleet-long)
 packages=(bannou-crds bannou-operator bannou-gateway bannou-cli bannou-tests bannou-bench)
 
 step_format() { cargo fmt --all --check; }
@@ -147,6 +147,12 @@ step_broker-long() {
 step_system-again() {
   system_parts
   for _ in $(seq "${SYSTEM_AGAIN:-5}"); do cargo test --quiet --locked -p bannou-tests; done
+}
+
+# What waits for the real times of a fleet: a gateway that is stopped for a minute.
+step_fleet-long() {
+  system_parts
+  cargo test --quiet --locked -p bannou-tests --test system -- --ignored fleet::
 }
 
 # ---- running them

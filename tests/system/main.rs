@@ -9,6 +9,7 @@ mod broker;
 mod bus;
 mod dapr;
 mod deliver;
+mod fleet;
 mod internal;
 mod quickstart;
 #[expect(dead_code, reason = "a kit: what one test does not use, the next one does")]

@@ -96,6 +96,18 @@ impl Gateway {
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
+    /// Returns when it says that it is ready.
+    pub async fn ready(&self) {
+        let waits = async {
+            while self.admin("/readyz").await.0 != 200 {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(super::process::PATIENCE, waits).await.is_err() {
+            panic!("not ready: {}", self.admin("/readyz").await.1);
+        }
+    }
+
     /// The value of a metric's sample, by the text before its value; 0 when it is not there.
     pub async fn metric(&self, sample: &str) -> f64 {
         let (_, text) = self.admin("/metrics").await;

@@ -130,6 +130,21 @@ impl Process {
         self.child.wait().unwrap()
     }
 
+    /// Sends the server itself a signal: STOP, CONT …
+    pub fn signal(&self, name: &str) {
+        let tied = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{tied}/task/{tied}/children")).unwrap();
+        // `tied` has another one that waits for the end of the test.
+        let is_tied = |pid: &&str| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default() == "tied\n";
+        let server = children.split_whitespace().find(|pid| !is_tied(pid)).expect("the server has ended");
+        assert!(Command::new("kill").arg(format!("-{name}")).arg(server).status().unwrap().success());
+    }
+
+    /// Returns when it has ended by itself.
+    pub fn wait(mut self) -> std::process::ExitStatus {
+        self.child.wait().unwrap()
+    }
+
     /// Ends it at once, and returns when it is gone.
     pub fn kill(mut self) {
         drop(self.tie.take());
