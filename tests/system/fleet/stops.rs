@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{Fleet, log_is_gone};
 use crate::support::client::Client;
 use crate::support::gateway::Gateway;
+use crate::support::process::PATIENCE;
 
 const ASKED: [&str; 3] = ["asked", "asked the one that went", "asked meanwhile"];
 /// Of requests that are open when their gateway stops: over when it wakes.
@@ -54,6 +55,16 @@ impl Fleet {
     }
 }
 
+/// Without news of the fleet for half a minute a gateway admits nobody; it has them when it has read what it missed.
+async fn admits_again(gateway: &Gateway) {
+    let admitted = async {
+        while tokio_tungstenite::connect_async(&gateway.url).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, admitted).await.expect("it admits nobody");
+}
+
 async fn publishes_nothing_that_is_not_its_to_say(fleet: &mut Fleet, flags: &[&str]) {
     let _living = fleet.gateway_with(flags).await;
     let stopped = fleet.gateway_with(flags).await;
@@ -61,6 +72,7 @@ async fn publishes_nothing_that_is_not_its_to_say(fleet: &mut Fleet, flags: &[&s
     stopped.process.signal("CONT");
     assert_eq!(stale.there.closing().await["code"], 4410);
     // It goes on: what it says of another client comes after anything that it had to say of the stale ones.
+    admits_again(&stopped).await;
     let mut fresh = stopped.client().await;
     fleet.send("check", &fresh, "asked again").await.unwrap();
     let frame = fresh.frame(|f| f.payload == b"asked again").await;
