@@ -13,9 +13,9 @@ use tokio::time::{sleep, timeout};
 use crate::kit::Cluster;
 use crate::process::PATIENCE;
 
-const AUDIENCE: &str = "bannou-operator";
+pub const AUDIENCE: &str = "bannou-operator";
 
-fn account_and_pod(namespace: &str, account: &str, pod: &str) -> String {
+pub fn account_and_pod(namespace: &str, account: &str, pod: &str) -> String {
     format!(
         r#"
 apiVersion: v1
@@ -33,7 +33,7 @@ spec:
 }
 
 /// As the kubelet asks for it, for the volume of a Pod.
-async fn token(client: &Client, namespace: &str, account: &str, audience: &str, pod: Option<&str>) -> String {
+pub async fn token(client: &Client, namespace: &str, account: &str, audience: &str, pod: Option<&str>) -> String {
     let bound = pod.map(|name| json!({"apiVersion": "v1", "kind": "Pod", "name": name}));
     let request: TokenRequest = serde_json::from_value(json!({
         "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "metadata": {},

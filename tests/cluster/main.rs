@@ -14,5 +14,6 @@ mod pods;
 #[path = "../system/support/process.rs"]
 #[expect(dead_code, reason = "what runs the parts of the system tests, too")]
 mod process;
+mod pushing;
 mod watching;
 mod writing;

@@ -67,7 +67,7 @@ async fn conditions_are_written_on_change_and_gateways_decide_programmed() {
     let fleet_key = Key::new(&sys, "default");
     let version = replica.until("it is published", |o| names(o, &sys) == ["one"]).await.catalogs[&fleet_key].version;
     assert_eq!(version.term, term);
-    let gateway = Gateway { name: "gateway-0".into(), acked: Some(version), refused: None };
+    let gateway = Gateway { name: "gateway-0".into(), acked: Some(version), ..Gateway::default() };
     replica.gateways.send_replace(BTreeMap::from([(fleet_key.clone(), vec![gateway.clone()])]));
     waits_for(cluster, &sys, "sexp/one", "condition=Programmed").await;
     waits_for(cluster, &sys, "fl/default", "condition=Programmed").await;
@@ -193,7 +193,8 @@ async fn one_replica_holds_the_lease_killed_stopped_or_told_to_end() {
     let api: Api<ServiceExposure> = Api::namespaced(cluster.client().await, &sys);
     let settled = api.get("one").await.unwrap().metadata.resource_version;
     // It wakes up with something to write on its mind, knows that it holds nothing, and writes nothing.
-    let taken = Gateway { name: "gateway-0".into(), acked: Some(Version { term: u64::MAX, number: 1 }), refused: None };
+    let taken =
+        Gateway { name: "gateway-0".into(), acked: Some(Version { term: u64::MAX, number: 1 }), ..Gateway::default() };
     first.gateways.send_replace(BTreeMap::from([(Key::new(&sys, "default"), vec![taken])]));
     drop(frozen);
     first.stands_by("second").await;

@@ -265,6 +265,13 @@ impl State {
 
     /// With the gateways' word.
     fn conclude(&mut self) {
+        for (fleet, gateways) in &self.gateways {
+            if let Some(risen) = self.publisher.rise(fleet, gateways) {
+                tracing::warn!(%fleet, version = %risen.version, "a gateway has a later version than this; the term rises above it");
+                self.catalogs.insert(fleet.clone(), risen);
+                self.compiled += 1;
+            }
+        }
         let none = Vec::new();
         let conclude = |(object, status): (&ObjectRef, &ObjectStatus)| {
             let status = match self.fleet_of.get(object) {

@@ -58,6 +58,22 @@ impl Publisher {
         Some(current)
     }
 
+    /// The same catalog again in a higher term, where a gateway has a version from somewhere that it would not go back from: the lease was
+    /// deleted, say, and terms began anew.
+    pub fn rise(&mut self, fleet: &Key, gateways: &[Gateway]) -> Option<Arc<Published>> {
+        let state = self.fleets.get_mut(fleet)?;
+        let highest = gateways.iter().filter_map(|g| g.came_with).max()?;
+        let version = state.current.version;
+        if highest < version {
+            return None;
+        }
+        self.term = self.term.max(highest.term.saturating_add(1));
+        let next = Version { term: self.term, number: 1 };
+        state.current = Arc::new(Published { version: next, catalog: state.current.catalog.clone() });
+        // Whoever obeyed a part obeys it under the new version.
+        Some(state.current.clone())
+    }
+
     pub fn current(&self, fleet: &Key) -> Option<&Arc<Published>> {
         self.fleets.get(fleet).map(|state| &state.current)
     }
@@ -90,6 +106,8 @@ impl Publisher {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gateway {
     pub name: String,
+    /// What it had when it came, where that is no older than what was published then, and not the same.
+    pub came_with: Option<Version>,
     pub acked: Option<Version>,
     /// The last version that it refused, and why.
     pub refused: Option<(Version, String)>,

@@ -44,7 +44,7 @@ fn said(publisher: &Publisher, compiled: &Compiled, name: &str, gateways: &[Gate
 
 fn gateway(acked: Option<(u64, u64)>) -> Gateway {
     let acked = acked.map(|(term, number)| Version { term, number });
-    Gateway { name: "gateway-0".into(), acked, refused: None }
+    Gateway { name: "gateway-0".into(), acked, ..Gateway::default() }
 }
 
 #[test]
@@ -107,4 +107,19 @@ fn what_is_withdrawn_stays_so_whatever_gateways_say() {
     let compiled = compile(&world, &fleet());
     publisher.publish(&fleet(), &compiled);
     assert_eq!(said(&publisher, &compiled, "one", &[gateway(Some((1, 1)))]), (Status::False, Reason::Pending));
+}
+
+#[test]
+fn a_gateway_that_has_more_is_followed_by_a_higher_term() {
+    let mut publisher = Publisher::new(1);
+    publisher.publish(&fleet(), &compile(&world(), &fleet()));
+    let came_with = |term, number| Gateway { came_with: Some(Version { term, number }), ..gateway(None) };
+    assert_eq!(publisher.rise(&fleet(), &[gateway(None)]), None);
+    assert_eq!(publisher.rise(&fleet(), &[came_with(0, 99)]), None, "it is behind");
+    for (term, number) in [(1, 1), (9, 4), (20, 1)] {
+        let risen = publisher.rise(&fleet(), &[came_with(term, number)]).expect("it rises");
+        assert!(risen.version > Version { term, number });
+        assert_eq!(publisher.rise(&fleet(), &[came_with(term, number)]), None, "once");
+        assert_eq!(publisher.current(&fleet()), Some(&risen));
+    }
 }
