@@ -63,7 +63,8 @@ impl fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 impl Delta {
-    pub fn between(base: (Version, &Catalog), next: (Version, &Catalog)) -> Delta {
+    /// `hash`: of the second catalog, made once for all gateways.
+    pub fn between(base: (Version, &Catalog), next: (Version, &Catalog), hash: Hash) -> Delta {
         let (tiers, tiers_gone) = changes(&base.1.tiers, &next.1.tiers, |t| &t.name);
         let (services, services_gone) = changes(&base.1.services, &next.1.services, |s| &s.name);
         Delta {
@@ -74,7 +75,7 @@ impl Delta {
             tiers_gone,
             services,
             services_gone,
-            hash: Hash::of(next.1),
+            hash,
         }
     }
 

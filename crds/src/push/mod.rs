@@ -100,12 +100,12 @@ pub struct Reason {
     pub why: String,
 }
 
-/// The messages of a snapshot.
-pub fn snapshot(version: Version, catalog: &Catalog) -> Vec<ToGateway> {
+/// The messages of a snapshot; `hash` is the catalog's.
+pub fn snapshot(version: Version, catalog: &Catalog, hash: Hash) -> Vec<ToGateway> {
     let Catalog { format, fleet, tiers, services } = catalog;
     let begin = ToGateway::Begin { version, format: *format, fleet: Box::new(fleet.clone()), tiers: tiers.clone() };
     let pieces = services.chunks(PIECE).map(|services| ToGateway::Services { services: services.to_vec() });
-    let end = ToGateway::End { version, hash: Hash::of(catalog) };
+    let end = ToGateway::End { version, hash };
     std::iter::once(begin).chain(pieces).chain(std::iter::once(end)).collect()
 }
 

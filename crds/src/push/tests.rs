@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::*;
+use super::{snapshot as messages_of, *};
 
 fn version(number: u64) -> Version {
     Version { term: 1, number }
@@ -35,6 +35,14 @@ fn catalog(services: &[(u8, u64)], tiers: &[(u8, bool)], age: u64) -> Catalog {
     .expect("a catalog")
 }
 
+fn snapshot(version: Version, catalog: &Catalog) -> Vec<ToGateway> {
+    messages_of(version, catalog, Hash::of(catalog))
+}
+
+fn between(base: (Version, &Catalog), next: (Version, &Catalog)) -> Delta {
+    Delta::between(base, next, Hash::of(next.1))
+}
+
 /// Through the wire, as it goes.
 fn sent(message: &ToGateway) -> ToGateway {
     serde_json::from_str(&serde_json::to_string(message).expect("JSON")).expect("what was written is read")
@@ -65,7 +73,7 @@ proptest! {
         prop_assert_eq!(gateway.catalog(), Some(&catalogs[0]));
         for (i, pair) in catalogs.windows(2).enumerate() {
             let number = i as u64 + 1;
-            let delta = Delta::between((version(number), &pair[0]), (version(number + 1), &pair[1]));
+            let delta = between((version(number), &pair[0]), (version(number + 1), &pair[1]));
             take_all(&mut gateway, &[ToGateway::Delta { delta: Box::new(delta) }]).expect("it is good");
             prop_assert_eq!(gateway.catalog(), Some(&pair[1]));
             prop_assert_eq!(gateway.version(), Some(version(number + 1)));
@@ -79,7 +87,7 @@ fn a_delta_holds_what_differs_and_nothing_else() {
     let (before, mut changed) = (catalog(&services, &[(1, true)], 1), services);
     changed[7].1 = 2;
     changed.pop();
-    let delta = Delta::between((version(1), &before), (version(2), &catalog(&changed, &[(1, true)], 1)));
+    let delta = between((version(1), &before), (version(2), &catalog(&changed, &[(1, true)], 1)));
     assert_eq!((delta.services.len(), delta.services_gone.len()), (1, 1));
     assert_eq!((delta.tiers.len(), delta.tiers_gone.len(), delta.fleet.is_none()), (0, 0, true));
 }
@@ -92,7 +100,7 @@ fn what_goes_back_or_is_not_whole_changes_nothing() {
     for offered in [version(4), version(5), Version { term: 0, number: 99 }] {
         assert_eq!(take_all(&mut gateway, &snapshot(offered, &new)), Err(Refused::Older { has, offered }));
     }
-    let delta = |base, next| Delta::between((base, &old), (next, &new));
+    let delta = |base, next| between((base, &old), (next, &new));
     let take = |gateway: &mut Snapshot, delta| gateway.take(ToGateway::Delta { delta: Box::new(delta) });
     let other = take(&mut gateway, delta(version(4), version(6)));
     assert_eq!(other, Err(Refused::OtherBase { has: Some(has), base: version(4) }));

@@ -187,3 +187,27 @@ fn a_write_of_a_status_changes_nothing() {
     one.status = Some(read(json!({"endpointCount": 1})));
     assert!(!world.apply(Object::ServiceExposure(Box::new(one))));
 }
+
+/// A large cluster: 2,000 exposures with five endpoints each, under 500 tiers. An edit of one changes that one alone.
+#[test]
+fn ten_thousand_endpoints() {
+    let exposures =
+        (0..2_000).map(|i| exposure(&format!("ns{}", i % 50), &format!("s{i:04}"), &["a", "b", "c", "d", "e"]));
+    let mut world = world(exposures.collect());
+    for i in 1..500 {
+        world.apply(Object::AccessTier(tier(&format!("t{i:03}"))));
+    }
+    let before = compile(&world, &fleet());
+    let catalog = before.catalog.as_ref().expect("a catalog");
+    let targets: BTreeSet<Target> = catalog.services.iter().flat_map(|s| &s.endpoints).map(|e| e.target).collect();
+    assert_eq!((catalog.services.len(), catalog.tiers.len(), targets.len()), (2_000, 500, 10_000));
+    assert!(before.conditions.values().all(|status| !status.needs_attention()));
+
+    let mut edited = exposure("ns7", "s0007", &["a", "b", "c", "d", "e"]);
+    edited.spec.endpoints[0].path = "/edited".into();
+    assert!(world.apply(Object::ServiceExposure(Box::new(edited))));
+    let after = compile(&world, &fleet()).catalog.expect("a catalog");
+    let changed: Vec<_> = after.services.iter().zip(&catalog.services).filter(|(a, b)| a != b).collect();
+    assert_eq!((changed.len(), changed[0].0.name.as_str()), (1, "s0007"));
+    assert_eq!(after.tiers, catalog.tiers);
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bannou_crds::Catalog;
+use bannou_crds::push::Hash;
 pub use bannou_crds::push::Version;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -16,9 +17,12 @@ use crate::index::{Key, ObjectKind, ObjectRef};
 pub struct Published {
     pub version: Version,
     pub catalog: Catalog,
+    /// Of the catalog.
+    pub hash: Hash,
 }
 
-type Hash = [u8; 32];
+/// Of a part.
+type Digested = [u8; 32];
 
 /// What one holder of the lease has published, by fleet.
 #[derive(Debug)]
@@ -31,7 +35,7 @@ pub struct Publisher {
 struct State {
     current: Arc<Published>,
     /// The part of each object in the catalog, and the version that brought it as it is.
-    parts: BTreeMap<ObjectRef, (Hash, Version)>,
+    parts: BTreeMap<ObjectRef, (Digested, Version)>,
 }
 
 impl Publisher {
@@ -53,7 +57,7 @@ impl Publisher {
             let same = before.and_then(|b| b.parts.get(object)).filter(|old| old.0 == part.0);
             part.1 = same.map_or(version, |old| old.1);
         }
-        let current = Arc::new(Published { version, catalog: catalog.clone() });
+        let current = Arc::new(Published { version, catalog: catalog.clone(), hash: Hash::of(catalog) });
         self.fleets.insert(fleet.clone(), State { current: current.clone(), parts });
         Some(current)
     }
@@ -69,7 +73,7 @@ impl Publisher {
         }
         self.term = self.term.max(highest.term.saturating_add(1));
         let next = Version { term: self.term, number: 1 };
-        state.current = Arc::new(Published { version: next, catalog: state.current.catalog.clone() });
+        state.current = Arc::new(Published { version: next, ..(*state.current).clone() });
         // Whoever obeyed a part obeys it under the new version.
         Some(state.current.clone())
     }
@@ -137,17 +141,17 @@ fn judge(since: Version, gateways: &[Gateway]) -> (Status, Reason, String) {
 }
 
 /// Parts, with a version yet to be set.
-fn parts(fleet: &Key, catalog: &Catalog, compiled: &Compiled) -> BTreeMap<ObjectRef, (Hash, Version)> {
-    let part = |kind, key: Key, hash| (ObjectRef { kind, key }, (hash, Version::default()));
-    let mut parts = BTreeMap::from([part(ObjectKind::Fleet, fleet.clone(), hash(&catalog.fleet))]);
+fn parts(fleet: &Key, catalog: &Catalog, compiled: &Compiled) -> BTreeMap<ObjectRef, (Digested, Version)> {
+    let part = |kind, key: Key, digest| (ObjectRef { kind, key }, (digest, Version::default()));
+    let mut parts = BTreeMap::from([part(ObjectKind::Fleet, fleet.clone(), digest(&catalog.fleet))]);
     let tiers = catalog.tiers.iter();
-    parts.extend(tiers.map(|t| part(ObjectKind::AccessTier, Key::new(&fleet.namespace, &t.name), hash(t))));
+    parts.extend(tiers.map(|t| part(ObjectKind::AccessTier, Key::new(&fleet.namespace, &t.name), digest(t))));
     let services = catalog.services.iter().filter_map(|s| Some((compiled.owners.get(&s.name)?, s)));
-    parts.extend(services.map(|(owner, s)| part(ObjectKind::ServiceExposure, owner.clone(), hash(s))));
+    parts.extend(services.map(|(owner, s)| part(ObjectKind::ServiceExposure, owner.clone(), digest(s))));
     parts
 }
 
-fn hash(value: &impl Serialize) -> Hash {
+fn digest(value: &impl Serialize) -> Digested {
     Sha256::digest(serde_json::to_vec(value).unwrap_or_default()).into()
 }
 

@@ -117,7 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let found = output.catalogs.iter().find(|(fleet, _)| fleet.namespace == self.identity.namespace);
         let Some((fleet, current)) = found else { return Ok(()) };
         if standing.entry.is_none() {
-            let same = *hello == (Some(current.version), Some(Hash::of(&current.catalog)));
+            let same = *hello == (Some(current.version), Some(current.hash.clone()));
             let ahead = hello.0.filter(|version| !same && *version >= current.version);
             let entry = self.registry.enter(fleet, self.name.clone(), ahead);
             let entry = entry.ok_or("there are too many gateways in this fleet")?;
@@ -138,18 +138,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             return Ok(());
         }
         let delta = match (&standing.has, hello) {
-            (Some(has), _) => Some(Delta::between((has.version, &has.catalog), (current.version, &current.catalog))),
+            (Some(has), _) => Some(Delta::between(
+                (has.version, &has.catalog),
+                (current.version, &current.catalog),
+                current.hash.clone(),
+            )),
             // What it saved or kept is what there is: only the version is news.
-            (None, (Some(version), Some(hash)))
-                if *version < current.version && *hash == Hash::of(&current.catalog) =>
-            {
-                Some(Delta::between((*version, &current.catalog), (current.version, &current.catalog)))
-            }
+            (None, (Some(version), Some(hash))) if *version < current.version && *hash == current.hash => Some(
+                Delta::between((*version, &current.catalog), (current.version, &current.catalog), current.hash.clone()),
+            ),
             _ => None,
         };
         let messages = match delta {
             Some(delta) => vec![ToGateway::Delta { delta: Box::new(delta) }],
-            None => snapshot(current.version, &current.catalog),
+            None => snapshot(current.version, &current.catalog, current.hash.clone()),
         };
         for message in &messages {
             self.send(message).await?;
