@@ -86,6 +86,28 @@ async fn a_peer_that_may_come_back_is_503_meanwhile() {
 }
 
 #[tokio::test]
+async fn peers_go_on_when_one_of_them_comes_back() {
+    let world = World::start().await;
+    let (mut a, bob, b, ada) = pair(&world).await;
+    let token = b.discovery["resume"]["token"].clone();
+    drop(b);
+    world.gateway.metric_is("bannou_gateway_sessions_absent", 1.0).await;
+    let offers = [("sec-websocket-protocol", "bannou.v1, bannou.resume")];
+    let mut b = Raw::connect(&world.gateway.url, &offers).await;
+    b.say(&json!({"type": "resume", "token": token})).await;
+    b.said("resumed").await;
+    assert_eq!(handle(&b.said("peers").await["added"]["ada"]["handle"]), ada, "whole, and under the same handle");
+    b.said("ok").await;
+    // The newest token, when what was missed is read.
+    b.said("resume").await;
+    a.send(bob, 9, b"again").await;
+    assert_eq!(b.frame().await, (ada, INBOUND | 9, b"again".to_vec()));
+    b.send(ada, INBOUND | 9, b"yes").await;
+    assert_eq!(a.frame().await, (bob, 9, b"yes".to_vec()));
+    a.nothing_more().await;
+}
+
+#[tokio::test]
 async fn a_client_may_withdraw_from_a_peer() {
     let world = World::start().await;
     let (mut a, bob, mut b, ada) = pair(&world).await;
