@@ -10,6 +10,9 @@ use crate::bus::records::SlotRecord;
 use crate::session::Session;
 use crate::shared::Shared;
 
+/// A broker that has just started can lose what it took: what has not come back by then is written again.
+pub(super) const AGAIN_MS: u64 = 5_000;
+
 #[derive(Default)]
 pub struct Absent(HashMap<Uuid, Away>);
 
@@ -18,8 +21,8 @@ struct Away {
     /// In milliseconds of `Shared::now_ms`.
     until: u64,
     reason: &'static str,
-    /// `closed` was written; when it comes back out of the log the session is over.
-    closing: bool,
+    /// When `closed` was written; when it comes back out of the log the session is over.
+    closing: Option<u64>,
 }
 
 impl Absent {
@@ -31,11 +34,12 @@ impl Absent {
 impl Desk {
     /// A connection is over. `until`: how long its client may come back, in milliseconds of `Shared::now_ms`; 0: not at all.
     pub fn left(&self, session: &Arc<Session>, until: u64, reason: &'static str) {
-        let mut away = Away { session: session.clone(), until, reason, closing: false };
+        let mut away = Away { session: session.clone(), until, reason, closing: None };
         let mut absent = self.absent.lock();
         if until == 0 {
             // Before anybody can ask for it: of the two in the log, the first one counts.
-            away.closing = self.append(&SlotRecord::Closed { session: session.id(), by: self.bus.slot() }).is_ok();
+            let record = SlotRecord::Closed { session: session.id(), by: self.bus.slot() };
+            away.closing = self.append(&record).is_ok().then(|| session.shared.now_ms());
         }
         absent.0.insert(session.id(), away);
     }
@@ -64,9 +68,11 @@ impl Desk {
                 absent.0.entry(*id).and_modify(|away| away.until = 0);
             }
         }
-        for away in absent.0.values_mut().filter(|a| !a.closing && a.until <= now) {
+        let due = |a: &&mut Away| a.until <= now && a.closing.is_none_or(|since| since + AGAIN_MS <= now);
+        for away in absent.0.values_mut().filter(due) {
             // The bus takes no more: again with the next sweep.
-            away.closing = self.append(&SlotRecord::Closed { session: away.session.id(), by }).is_ok();
+            let record = SlotRecord::Closed { session: away.session.id(), by };
+            away.closing = self.append(&record).is_ok().then_some(now);
         }
     }
 
@@ -101,7 +107,7 @@ impl Desk {
 
     /// The log was made anew: what was written there about sessions must be written again.
     pub(super) fn closing_lost(&self) {
-        self.absent.lock().0.values_mut().for_each(|away| away.closing = false);
+        self.absent.lock().0.values_mut().for_each(|away| away.closing = None);
     }
 
     /// Nobody can come back any more: this gateway leaves.

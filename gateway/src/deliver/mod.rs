@@ -236,7 +236,7 @@ impl Desk {
             self.owe(shared, id, open.reply, 408);
         }
         self.close_absent(shared, now);
-        self.send_marker();
+        self.send_marker_again(now);
         shared.metrics.exchanges_open.set(self.exchanges.lock().len() as i64);
         shared.metrics.sessions_absent.set(self.absent.lock().len() as i64);
     }

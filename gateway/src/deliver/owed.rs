@@ -5,6 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::Desk;
+use super::absent::AGAIN_MS;
 use crate::bus::contract::Reply;
 use crate::bus::records::SlotRecord;
 use crate::shared::Shared;
@@ -32,6 +33,8 @@ struct Back {
 pub struct Owed {
     number: u64,
     under_way: Option<u64>,
+    /// When that marker was written, in milliseconds of `Shared::now_ms`.
+    since: u64,
     before: Vec<Statement>,
     after: Vec<Statement>,
     /// Of [`Alive::standing`](crate::bus::alive::Alive::standing), in the same two lots.
@@ -104,6 +107,20 @@ impl Desk {
         if self.append(&SlotRecord::Marker { by: self.bus.slot(), number }).is_err() {
             self.owed.lock().unsent();
         }
+    }
+
+    /// A marker that has not come back for so long is lost: its statements wait for the next one.
+    pub(super) fn send_marker_again(&self, now: u64) {
+        {
+            let mut owed = self.owed.lock();
+            match owed.under_way {
+                Some(_) if owed.since + AGAIN_MS <= now => owed.unsent(),
+                Some(_) => return,
+                None => {}
+            }
+            owed.since = now;
+        }
+        self.send_marker();
     }
 
     /// A marker of this gateway came out of its own log.

@@ -266,7 +266,10 @@ impl Session {
         match &mut state.peers {
             Some(peers) if !peers.links.is_empty() => {
                 peers.tell_again();
-                self.tell(state);
+                // `resumed` brought a token that knows them.
+                if !self.tell_peers(state) {
+                    self.tell(state);
+                }
             }
             _ => self.say(&to_json(&serde_json::json!({"type": "peers", "added": {}, "removed": []}))),
         }

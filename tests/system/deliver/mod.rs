@@ -12,7 +12,7 @@ use bannou_crds::catalog::{Catalog, Event, EventInteraction, OnOverflow};
 use bannou_gateway::app;
 use bannou_gateway::auth::Secrets;
 use bannou_gateway::bus::contract::{DELIVERED, EVENT, SERVICE, STATUS, TIMEOUT_MS};
-use bannou_gateway::bus::local::LocalBroker;
+use bannou_gateway::bus::local::{self, LocalBroker, Retention};
 use bannou_gateway::bus::{Bus, Log, Message, Read, Reader, Slot, Start, Value};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -67,7 +67,9 @@ impl World {
     }
 
     async fn with(catalog: Catalog) -> World {
-        let broker = LocalBroker::default();
+        // Room for all that a test says: retention is for others to show.
+        let retention = Retention { messages: 1_000_000, bytes: 1 << 30 };
+        let broker = LocalBroker::new(local::Limits { retention, ..local::Limits::default() });
         let slot = Slot(0x1234);
         let (catalogs, receiver) = watch::channel(Arc::new(catalog));
         let mut options = app::Options {
