@@ -15,5 +15,6 @@ mod pods;
 #[expect(dead_code, reason = "what runs the parts of the system tests, too")]
 mod process;
 mod pushing;
+mod roles;
 mod watching;
 mod writing;

@@ -1,7 +1,7 @@
-//! The custom resource definitions, from the Rust types alone.
+//! The custom resource definitions, from the Rust types alone, and the roles that go with them.
 
 use kube::CustomResourceExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{AccessTier, Fleet, ServiceExposure};
 
@@ -21,6 +21,27 @@ pub fn definitions() -> Vec<Value> {
                 }
             }
             crd
+        })
+        .collect()
+}
+
+/// ClusterRoles that add the kinds to Kubernetes' own `view`, `edit` and `admin`, so that who may see or change a namespace may see or
+/// change these in it. Nobody but the operator writes a status.
+pub fn roles() -> Vec<Value> {
+    let kinds = ["fleets", "accesstiers", "serviceexposures"];
+    let read = ["get", "list", "watch"];
+    let write = ["create", "update", "patch", "delete", "deletecollection"];
+    [("view", read.to_vec()), ("edit", [&read[..], &write[..]].concat()), ("admin", [&read[..], &write[..]].concat())]
+        .into_iter()
+        .map(|(role, verbs)| {
+            json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+                "metadata": {
+                    "name": format!("bannou-{role}"),
+                    "labels": {format!("rbac.authorization.k8s.io/aggregate-to-{role}"): "true"},
+                },
+                "rules": [{"apiGroups": [super::GROUP], "resources": kinds, "verbs": verbs}],
+            })
         })
         .collect()
 }

@@ -9,7 +9,7 @@ mod fleet;
 mod schema;
 mod tier;
 
-pub use definitions::definitions;
+pub use definitions::{definitions, roles};
 pub use exposure::*;
 pub use fleet::*;
 pub use tier::*;
