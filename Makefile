@@ -21,7 +21,7 @@ FUZZ_SECONDS ?= 60
 
 .PHONY: help
 help: ## Say what there is
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make run takes PORT=$(PORT) ADMIN_PORT=$(ADMIN_PORT) INTERNAL_PORT=$(INTERNAL_PORT) FOLDER=$(FOLDER) BROKER=amqp://… ARGS='--app account=http://127.0.0.1:7001'"
 	@echo "  Builds land in $(CARGO_TARGET_DIR), what the tests need beside it (BANNOU_CACHE, CARGO_TARGET_DIR)"
@@ -46,6 +46,10 @@ check: ## Formatting, lints, each package alone, dependencies, types
 .PHONY: test
 test: ## Install what is missing and run everything: checks, tests, system tests, browser, Autobahn, a minute of fuzzing
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run.sh checks tests
+
+.PHONY: test-faults
+test-faults: ## A broker of three nodes that loses one, a gateway that stands still for a minute: some five minutes
+	@tests/run.sh faults
 
 .PHONY: test-long
 test-long: ## More of the same: many more property cases, ten minutes per fuzz target, the system tests over and over

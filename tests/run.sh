@@ -2,7 +2,7 @@
 # Runs steps of checking and testing one after another, all of them also when one fails, and says at the end how each went and how
 # long it took. `make check`, `make test`, `make test-long` and `make bench` are lists of these steps.
 #
-#   tests/run.sh STEP|GROUP…     groups: checks, tests, long; the steps are the functions `step_…` below
+#   tests/run.sh STEP|GROUP…     groups: checks, tests, faults, long; the steps are the functions `step_…` below
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export BANNOU_CACHE="${BANNOU_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/bannou}"
@@ -12,7 +12,9 @@ setup=tests/setup
 
 checks=(format lint alone generated dependencies promises types)
 tests=(rust javascript browser autobahn fuzz)
-long=(properties fuzz-long system-again broker-long fleet-long)
+# Minutes of waiting for real deadlines, and a cluster of three: they need what `tests` has installed.
+faults=(broker-long fleet-long)
+long=(properties fuzz-long system-again "${faults[@]}")
 packages=(bannou-crds bannou-operator bannou-gateway bannou-cli bannou-tests bannou-bench)
 
 step_format() { cargo fmt --all --check; }
@@ -167,6 +169,7 @@ for arg in "$@"; do
   case "$arg" in
     checks) names+=("${checks[@]}") ;;
     tests) names+=("${tests[@]}") ;;
+    faults) names+=("${faults[@]}") ;;
     long) names+=("${long[@]}") ;;
     *) names+=("$arg") ;;
   esac
