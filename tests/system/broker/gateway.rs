@@ -154,5 +154,9 @@ async fn a_log_that_is_deleted_under_a_gateway_costs_no_socket() {
         assert_eq!(error, Unpublished::Returned);
         assert!(Instant::now() < give_up);
     }
+    // What was in it is gone, and said to be; what the new one took arrives.
+    assert_eq!(client.said("gap").await["unknown"], true);
+    client.said("resume").await;
+    assert_eq!(client.frame().await.2, b"after");
     called(&mut client, 1).await;
 }
