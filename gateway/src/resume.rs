@@ -25,6 +25,8 @@ pub struct Contents<'a> {
     /// What was written to the client before the token, as exchange numbers.
     pub cursor: u64,
     pub group_cursor: u64,
+    /// How often this gateway had seen `bannou.groups` made anew: what `group_cursor` counts in.
+    pub groups_epoch: u64,
     /// Unix seconds after which it is void.
     pub until: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,6 +50,7 @@ pub struct Claim {
     pub tag: u8,
     pub cursor: u64,
     pub group_cursor: u64,
+    pub groups_epoch: u64,
     pub until: u64,
 }
 
@@ -103,6 +106,7 @@ mod tests {
             tag: 1,
             cursor: 5,
             group_cursor: 6,
+            groups_epoch: 0,
             until: 9,
             issuer: None,
             subject: Some("ada"),

@@ -92,7 +92,8 @@ impl Desk {
             session.gone_elsewhere(taken_over);
             session.forgotten();
         }
-        if let Some(away) = self.absent.lock().0.remove(&id) {
+        let away = self.absent.lock().0.remove(&id);
+        if let Some(away) = away {
             away.session.forgotten();
         }
     }

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::judge::judge;
-use super::seen::Seen;
 use super::slot::{BATCH, frame_of};
 use super::{Desk, NOTHING, Touched};
 use crate::bus::contract::{self, Address, DELIVERED, Speech};
@@ -21,7 +20,6 @@ const TURN: usize = 128;
 
 pub async fn read(shared: Arc<Shared>) {
     let desk = &shared.desk;
-    let mut seen = Seen::default();
     let mut reader = desk.bus.read(Log::Groups, Start::Next);
     let mut ask = tokio::time::interval(Duration::from_secs(1));
     loop {
@@ -42,7 +40,7 @@ pub async fn read(shared: Arc<Shared>) {
             match read {
                 Read::Record(record) => {
                     desk.groups_begun.store(record.offset, Ordering::SeqCst);
-                    desk.groups_record(&shared, &record, &mut seen, &mut touched).await;
+                    desk.groups_record(&shared, &record, &mut touched).await;
                     desk.groups_head.store(record.offset, Ordering::Release);
                 }
                 Read::Gap { from, to } => {
@@ -54,6 +52,8 @@ pub async fn read(shared: Arc<Shared>) {
                     tracing::warn!("bannou.groups was made anew");
                     desk.groups_head.store(NOTHING, Ordering::Release);
                     desk.groups_begun.store(NOTHING, Ordering::SeqCst);
+                    desk.groups_epoch.fetch_add(1, Ordering::SeqCst);
+                    desk.forget_seen(Stands::Groups);
                     shared.table.each(|session| session.remade(Stands::Groups));
                     desk.each_away(|session| session.remade(Stands::Groups));
                 }
@@ -64,7 +64,7 @@ pub async fn read(shared: Arc<Shared>) {
 }
 
 impl Desk {
-    async fn groups_record(&self, shared: &Arc<Shared>, record: &Record, seen: &mut Seen, touched: &mut Touched) {
+    async fn groups_record(&self, shared: &Arc<Shared>, record: &Record, touched: &mut Touched) {
         if record.key == Log::Groups.name() {
             match records::of::<GroupsRecord>(record, Log::Groups, self.bus.user()) {
                 Some(GroupsRecord::Marker { by, .. }) if by == self.bus.slot() => {
@@ -90,11 +90,13 @@ impl Desk {
                 return speech.reply.iter().for_each(|reply| self.tell(shared, reply, refused.status));
             }
         };
-        let repeat = speech
-            .message_id
-            .is_some_and(|id| seen.before(speech.user.unwrap_or_default(), &record.key, id, shared.now_ms()));
+        let repeat = self.repeats(shared, Stands::Groups, record, &speech);
         if repeat {
             return shared.metrics.event_refused("repeated message_id");
+        }
+        if matches!(speech.to, Address::Group(_)) {
+            shared.metrics.event_refused("groups are of a later version");
+            return speech.reply.iter().for_each(|reply| self.tell(shared, reply, 501));
         }
         let frame = frame_of(event, Stands::Groups, record.offset, speech.body);
         let delivered = self.to_many(shared, &speech, &frame, touched).await;

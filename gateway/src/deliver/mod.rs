@@ -33,14 +33,15 @@ use uuid::Uuid;
 use crate::bus::alive::Alive;
 use crate::bus::contract::{Reply, ReplyAllow, Speech};
 use crate::bus::records::SlotRecord;
-use crate::bus::{Bus, Log, Message, To, Unpublished};
-use crate::session::{Delivery, Session};
+use crate::bus::{Bus, Log, Message, Record, To, Unpublished};
+use crate::session::{Delivery, Session, Stands};
 use crate::shared::Shared;
 use crate::ws::Writer;
 
 use absent::Absent;
 use open::{Awaits, Exchanges, Open};
 use owed::Owed;
+use seen::Seen;
 
 /// No record was dealt with yet.
 const NOTHING: u64 = u64::MAX;
@@ -59,6 +60,8 @@ pub struct Desk {
     /// Set before the first look at who is there, so that whoever comes meanwhile knows where it must read from.
     slot_begun: AtomicU64,
     groups_begun: AtomicU64,
+    groups_epoch: AtomicU64,
+    seen: [Mutex<Seen>; 2],
     slot_ready: AtomicBool,
     groups_ready: AtomicBool,
 }
@@ -86,6 +89,8 @@ impl Desk {
             groups_head: AtomicU64::new(NOTHING),
             slot_begun: AtomicU64::new(NOTHING),
             groups_begun: AtomicU64::new(NOTHING),
+            groups_epoch: AtomicU64::new(0),
+            seen: Default::default(),
             slot_ready: AtomicBool::new(false),
             groups_ready: AtomicBool::new(false),
         }
@@ -275,6 +280,28 @@ impl Desk {
             }
             Delivery::Dropped => self.given_up(session.id(), number, 503),
         }
+    }
+
+    /// How often `bannou.groups` was made anew since this gateway started.
+    pub fn groups_epoch(&self) -> u64 {
+        self.groups_epoch.load(Ordering::SeqCst)
+    }
+
+    /// Whether this is a publisher's own repeat of a message that stands earlier in the same log.
+    fn repeats(&self, shared: &Shared, stands: Stands, record: &Record, speech: &Speech<'_>) -> bool {
+        let Some(id) = speech.message_id else { return false };
+        let mut seen = self.seen[usize::from(stands == Stands::Groups)].lock();
+        seen.before(speech.user.unwrap_or_default(), &record.key, id, record.offset, shared.now_ms())
+    }
+
+    fn forget_seen(&self, stands: Stands) {
+        *self.seen[usize::from(stands == Stands::Groups)].lock() = Seen::default();
+    }
+
+    /// A session that is connected, or may come back: never missed while it goes from the one to the other.
+    fn whereabouts(&self, shared: &Shared, id: Uuid) -> Option<Arc<Session>> {
+        let connected = || shared.table.find(id);
+        connected().or_else(|| self.away(id)).or_else(connected)
     }
 
     /// What the logs' readers have begun with, at least.

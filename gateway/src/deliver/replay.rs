@@ -13,7 +13,6 @@ use uuid::Uuid;
 
 use super::groups::concerns;
 use super::judge::judge;
-use super::seen::Seen;
 use super::slot::frame_of;
 use super::{Desk, Touched};
 use crate::bus::contract::{self, Address};
@@ -22,7 +21,7 @@ use crate::session::{Delivery, Session, Stands};
 use crate::shared::Shared;
 use bannou_crds::catalog::EventInteraction;
 
-/// Without a record for so long the rest counts as lost: what is asked for is known to be there.
+/// Twice so long without a record, while the bus is well, and the rest counts as lost: what is asked for is known to be there.
 const STALLED: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
@@ -90,11 +89,12 @@ async fn pass(shared: &Arc<Shared>, stands: Stands, jobs: Vec<Job>) {
     let from = jobs.iter().map(|j| j.next).min().unwrap_or(0);
     let mut jobs: HashMap<Uuid, Job> = jobs.into_iter().map(|j| (j.session.id(), j)).collect();
     let mut reader = desk.bus.read(log, Start::Offset(from));
-    let mut seen = Seen::default();
+    let mut stalled = 0;
     while !jobs.is_empty() {
         match tokio::time::timeout(STALLED, reader.next()).await {
             Ok(Some(Read::Record(record))) => {
-                one(shared, stands, &record, &mut jobs, &mut seen);
+                stalled = 0;
+                one(shared, stands, &record, &mut jobs);
             }
             Ok(Some(Read::Gap { from, to })) => {
                 for job in jobs.values_mut().filter(|j| j.next <= to) {
@@ -103,6 +103,9 @@ async fn pass(shared: &Arc<Shared>, stands: Stands, jobs: Vec<Job>) {
                 }
             }
             Ok(Some(Read::Remade | Read::Gone)) | Ok(None) => return give_up(stands, jobs),
+            // An outage loses nothing: the reader goes on after it.
+            Err(_) if !desk.bus.state().borrow().awaiting.is_empty() => stalled = 0,
+            Err(_) if stalled == 0 => stalled = 1,
             Err(_) => {
                 tracing::warn!(log = log.name(), "a replay brings nothing more");
                 return give_up(stands, jobs);
@@ -119,7 +122,7 @@ fn give_up(stands: Stands, jobs: HashMap<Uuid, Job>) {
     }
 }
 
-fn one(shared: &Arc<Shared>, stands: Stands, record: &Record, jobs: &mut HashMap<Uuid, Job>, seen: &mut Seen) {
+fn one(shared: &Arc<Shared>, stands: Stands, record: &Record, jobs: &mut HashMap<Uuid, Job>) {
     let desk = &shared.desk;
     let offset = record.offset;
     let wants = |job: &Job| job.next <= offset;
@@ -129,9 +132,7 @@ fn one(shared: &Arc<Shared>, stands: Stands, record: &Record, jobs: &mut HashMap
     let Ok(speech) = contract::parse(record, &desk.allow) else { return pass_on(jobs) };
     let snapshot = shared.snapshot.load_full();
     let Ok(event) = judge(&snapshot, &speech, desk.bus.user()) else { return pass_on(jobs) };
-    let repeat = speech
-        .message_id
-        .is_some_and(|id| seen.before(speech.user.unwrap_or_default(), &record.key, id, shared.now_ms()));
+    let repeat = desk.repeats(shared, stands, record, &speech);
     if repeat {
         return pass_on(jobs);
     }

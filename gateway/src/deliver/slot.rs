@@ -7,12 +7,11 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::judge::{judge, timeout_ms};
-use super::seen::Seen;
 use super::{Desk, NOTHING, Takeover, Touched};
 use crate::bus::contract::{self, Address, Speech};
 use crate::bus::records::{self, SlotRecord};
 use crate::bus::{Log, Read, Record, Slot, Start};
-use crate::session::{Delivery, EventFrame, Stands};
+use crate::session::{EventFrame, Stands};
 use crate::shared::Shared;
 use bannou_crds::catalog::{Event, EventInteraction};
 
@@ -22,7 +21,6 @@ pub(super) const BATCH: usize = 256;
 pub async fn read(shared: Arc<Shared>) {
     let desk = &shared.desk;
     let own = desk.bus.slot();
-    let mut seen = Seen::default();
     let mut reader = desk.bus.read(Log::Slot(own), Start::First);
     // Number 0 is owed by nobody: that it comes back says that the log can be written and is read to its end.
     let first = SlotRecord::Marker { by: own, number: 0 };
@@ -44,7 +42,7 @@ pub async fn read(shared: Arc<Shared>) {
             match read {
                 Read::Record(record) => {
                     desk.slot_begun.store(record.offset, Ordering::SeqCst);
-                    desk.slot_record(&shared, &record, &mut seen, &mut touched);
+                    desk.slot_record(&shared, &record, &mut touched);
                     desk.slot_head.store(record.offset, Ordering::Release);
                 }
                 Read::Gap { from, to } => {
@@ -81,7 +79,7 @@ pub async fn follow_standing(shared: Arc<Shared>) {
 }
 
 impl Desk {
-    fn slot_record(&self, shared: &Arc<Shared>, record: &Record, seen: &mut Seen, touched: &mut Touched) {
+    fn slot_record(&self, shared: &Arc<Shared>, record: &Record, touched: &mut Touched) {
         let own = self.bus.slot();
         let log = Log::Slot(own);
         if record.key == log.name() {
@@ -108,9 +106,7 @@ impl Desk {
                 return;
             }
         };
-        let repeat = speech
-            .message_id
-            .is_some_and(|id| seen.before(speech.user.unwrap_or_default(), &record.key, id, shared.now_ms()));
+        let repeat = self.repeats(shared, Stands::Home, record, &speech);
         if repeat {
             return shared.metrics.event_refused("repeated message_id");
         }
@@ -130,8 +126,7 @@ impl Desk {
         offset: u64,
         touched: &mut Touched,
     ) {
-        let connected = shared.table.find(id);
-        let Some(session) = connected.clone().or_else(|| self.away(id)) else {
+        let Some(session) = self.whereabouts(shared, id) else {
             shared.metrics.event_refused("client gone");
             if let Some(reply) = speech.reply.clone() {
                 self.owe(shared, id, reply, 404);
@@ -145,7 +140,7 @@ impl Desk {
             return;
         }
         let frame = frame_of(event, Stands::Home, offset, speech.body);
-        let delivery = if connected.is_some() { session.deliver(&frame) } else { Delivery::Absent };
+        let delivery = session.deliver(&frame);
         self.settle(&session, number, delivery, touched);
     }
 
@@ -166,7 +161,7 @@ impl Desk {
     fn taken(&self, shared: &Arc<Shared>, session: Uuid, tag: u8, slot: Slot, id: Uuid, offset: u64) {
         let asked = self.takeovers.lock().remove(&id);
         let tell = |what: Takeover| asked.map(|asked| asked.send(what));
-        let holder = shared.table.find(session).or_else(|| self.away(session));
+        let holder = self.whereabouts(shared, session);
         let Some(holder) = holder.filter(|h| h.home().0.checked_add(1) == Some(tag)) else {
             tell(Takeover::Lost);
             return;
@@ -186,6 +181,7 @@ impl Desk {
     fn slot_remade(&self, shared: &Arc<Shared>) {
         self.slot_head.store(NOTHING, Ordering::Release);
         self.slot_begun.store(NOTHING, Ordering::SeqCst);
+        self.forget_seen(Stands::Home);
         // Nobody's turn was decided: whoever asks again finds the new log.
         self.takeovers.lock().clear();
         self.closing_lost();

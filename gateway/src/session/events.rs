@@ -73,6 +73,10 @@ pub struct Logged {
 }
 
 impl Logged {
+    pub(super) fn at(homes: Homes) -> Logged {
+        Logged { homes, ..Logged::default() }
+    }
+
     pub(super) fn forget_held(&mut self) {
         self.held.clear();
         self.waiting = false;
@@ -403,7 +407,12 @@ impl Session {
         let mut state = self.state.lock();
         let go_on = match stands {
             Stands::Groups => true,
-            Stands::Home => state.logged.get_or_insert_default().homes.remade().is_some(),
+            Stands::Home => {
+                let logged = state.logged.get_or_insert_default();
+                // Nobody has shown yet that the token of the new tag has come.
+                logged.settled = false;
+                logged.homes.remade().is_some()
+            }
         };
         if let Some(logged) = &mut state.logged {
             logged.held.retain(|h| h.stands != stands);
@@ -434,7 +443,10 @@ impl Session {
     pub fn fence(self: &Arc<Self>, offset: u64) -> Option<u8> {
         let mut state = self.state.lock();
         state.disowned = true;
-        let tag = state.logged.get_or_insert_default().homes.moved(offset);
+        let logged = state.logged.get_or_insert_default();
+        // Whoever asked may be gone: an older token is void only when the newer one is known to have come.
+        logged.settled = false;
+        let tag = logged.homes.moved(offset);
         self.close_locked(&mut state, if tag.is_some() { TAKEN_OVER } else { NO_MORE_TAGS });
         tag
     }

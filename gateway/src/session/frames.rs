@@ -316,7 +316,7 @@ impl Frames {
     fn must_resume(&mut self) -> bool {
         if self.awaiting_resume {
             const NOT_RESUME: Close =
-                Close::new(1008, "the first frame after bannou.resume must be resume", Reconnect::Fresh);
+                Close::new(1008, "the first frame after bannou.resume must be a well-formed resume", Reconnect::Fresh);
             self.close(NOT_RESUME);
         }
         self.awaiting_resume

@@ -103,26 +103,31 @@ impl Session {
         let shared = self.shared.clone();
         let _ = self.identity.set(Identity::new(holder.id(), holder.nonce()));
         let kept = holder.hand_over();
-        let cursor = ask.cursor.max(claim.cursor);
-        let group_cursor = position::offset(ask.group_cursor.max(claim.group_cursor));
+        // Beyond what was written nobody can have read.
+        let homes = &kept.logged.homes;
+        let head = shared.desk.heads().0.map_or(position::before(homes.current()), |head| homes.number(head));
+        let cursor = ask.cursor.max(claim.cursor).min(head);
+        // Positions in a log that is no more say nothing of the one that took its place.
+        let same_groups = claim.groups_epoch == shared.desk.groups_epoch();
+        let group_next = if same_groups { position::offset(ask.group_cursor.max(claim.group_cursor)) + 1 } else { 0 };
         let (log_in, missed, next);
         {
             let mut state = self.state.lock();
             log_in = state.principal.take().zip(Some(state.token.take()));
             self.take_in(&mut state, kept);
             let logged = state.logged.get_or_insert_default();
-            (next, missed) = logged.homes.after(cursor);
+            let (from, lost) = logged.homes.after(cursor);
+            (next, missed) = (from, lost || !same_groups);
             logged.settled = false;
             // Until it is known how far they reach, nothing that comes out of the logs overtakes them.
             let all = |next| Some(Progress { next, until: u64::MAX });
-            logged.replay = Some(Replay { home: all(next), groups: all(group_cursor + 1) });
+            logged.replay = Some(Replay { home: all(next), groups: all(group_next) });
             state.greeted = true;
         }
         // From here on the logs' readers find this session; what they were at before that is the replay's.
         shared.table.identified(self);
         shared.desk.back(self.id());
         self.reach(shared.desk.begun());
-        self.rewire_peers(holder);
         self.count_own_subject();
         {
             let mut state = self.state.lock();
@@ -133,6 +138,8 @@ impl Session {
             }
             self.announce(&state, SessionEventKind::Moved, None);
         }
+        // Not before: `resumed` is the first thing that is said on this connection.
+        self.rewire_peers(holder);
         if let Some((principal, token)) = log_in {
             self.log_in(*principal, token.as_deref().unwrap_or_default(), "authenticated");
         }
@@ -142,7 +149,7 @@ impl Session {
         crate::ws::Writer::flush(self);
         shared.desk.received(self.id(), |number| position::tag(number) > 0 && number <= cursor);
         shared.desk.replay(self, Stands::Home, next);
-        shared.desk.replay(self, Stands::Groups, group_cursor + 1);
+        shared.desk.replay(self, Stands::Groups, group_next);
         self.catalog_changed();
     }
 
@@ -152,7 +159,12 @@ impl Session {
             principal: state.principal.take(),
             token: state.token.take(),
             peers: state.peers.take(),
-            logged: state.logged.take().unwrap_or_default(),
+            logged: {
+                let logged = state.logged.take().unwrap_or_default();
+                // Until the new connection is found in its place, numbers are still asked for here.
+                state.logged = Some(Box::new(Logged::at(logged.homes.clone())));
+                logged
+            },
             view: state.view.clone(),
             revision: state.revision,
             rights: state.rights,

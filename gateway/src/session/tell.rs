@@ -8,6 +8,7 @@ use crate::control::to_json;
 use crate::handle::{self, TEXT_LEN};
 use crate::resume::Contents;
 use crate::view::{Change, View, changes};
+use crate::ws::Refused;
 
 /// A set larger than this goes out in parts.
 const PART: usize = 64 * 1024;
@@ -95,7 +96,7 @@ impl Session {
             }
             out.extend_from_slice(&to_json(&rest_of_it)[1..]);
         });
-        debug_assert!(written.is_ok(), "an empty queue takes a message of any size");
+        debug_assert!(written != Err(Refused::Full), "an empty queue takes a message of any size");
         state.told = view.clone();
         if !rest.is_empty() {
             let reason = "catalog";
@@ -228,6 +229,7 @@ impl Session {
             tag: state.tag(),
             cursor,
             group_cursor,
+            groups_epoch: self.shared.desk.groups_epoch(),
             until: unix(std::time::SystemTime::now()) + fleet.resume_window_ms / 1000 + 90,
             issuer: principal.map(|p| &*p.issuer),
             subject: principal.map(|p| &*p.subject),

@@ -335,3 +335,85 @@ async fn cut_off_from_the_broker_no_session_is_taken_over() {
     back(&world, &kept).await;
     world.stop().await;
 }
+
+#[tokio::test]
+async fn logs_made_anew_while_a_client_is_away_are_told_and_the_session_goes_on() {
+    use bannou_gateway::bus::Log;
+    let world = World::start().await;
+    for log in [Log::Groups, Log::Slot(world.slot)] {
+        let mut client = world.anonymous().await;
+        let (session, news) = (text(&client, "session_id"), event_handle(&client, "game.news"));
+        let mut kept = kept(&client);
+        for _ in 0..5 {
+            world.say("all", of_game("news", b"before"));
+            kept.group_cursor = pushed(&mut client, news).await.0;
+        }
+        let watching = world.anonymous().await;
+        cut(&world, client).await;
+        world.broker.lose(log);
+        let mut watching = watching;
+        assert_eq!(watching.said("gap").await["unknown"], true, "{log:?}: the gateway has seen it");
+        world.say("all", of_game("news", b"missed"));
+        let mut client = ask(&world, &kept).await;
+        let resumed = client.said("resumed").await;
+        assert_eq!(resumed["session_id"], session.as_str(), "{log:?}");
+        client.said("peers").await;
+        let gap = client.said("gap").await;
+        assert_eq!(gap["unknown"], true, "{log:?}");
+        let mut cursor = gap["group_cursor"].as_str().unwrap().parse::<u64>().unwrap();
+        client.said("ok").await;
+        world.say("all", of_game("news", b"live"));
+        let mut bodies = vec![];
+        while bodies.last().is_none_or(|last| last != b"live") {
+            match client.next().await {
+                Came::Frame { id, payload, .. } => {
+                    assert!(id & NUMBER > cursor, "{log:?}: a client drops what is not above its cursor");
+                    cursor = id & NUMBER;
+                    bodies.push(payload);
+                }
+                Came::Said(said) => assert_eq!(said["type"], "resume"),
+                Came::Closed(code) => panic!("closed: {code}"),
+            }
+        }
+        assert_eq!(bodies, [&b"missed"[..], b"live"], "{log:?}");
+        client.leave().await;
+        watching.leave().await;
+        world.metric("bannou_gateway_sessions_absent", 0.0).await;
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_publishers_repeat_stays_removed_over_a_break() {
+    let world = World::start().await;
+    let mut client = world.anonymous().await;
+    let (id, news) = (text(&client, "client_id"), event_handle(&client, "game.news"));
+    let mut kept = kept(&client);
+    let once = |body: &[u8]| Message { message_id: Some("1".to_owned()), ..of_game("news", body) };
+    world.say(&id, once(b"first"));
+    kept.cursor = pushed(&mut client, news).await.0;
+    cut(&world, client).await;
+    world.say(&id, once(b"again"));
+    world.say(&id, of_game("news", b"next"));
+    let (mut client, _) = back(&world, &kept).await;
+    assert_eq!(pushed(&mut client, news).await.1, b"next");
+    client.said("resume").await;
+    client.nothing_more().await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_takeover_that_nobody_waited_for_voids_no_token() {
+    let world = World::start().await;
+    let client = world.anonymous().await;
+    let (session, kept) = (text(&client, "session_id"), kept(&client));
+    cut(&world, client).await;
+    // Its client is gone before the log has decided.
+    for _ in 0..3 {
+        drop(ask(&world, &kept).await);
+    }
+    world.metric("bannou_gateway_connections", 0.0).await;
+    let (_client, resumed) = back(&world, &kept).await;
+    assert_eq!(resumed["session_id"], session.as_str());
+    world.stop().await;
+}
