@@ -143,18 +143,18 @@ step_properties() { PROPTEST_CASES=10000 cargo test --quiet --locked --workspace
 # Clusters of brokers, which take long to start: what the system tests leave out.
 step_broker-long() {
   system_parts
-  cargo test --quiet --locked -p bannou-tests --test system -- --ignored broker::
+  cargo test --quiet --locked --workspace --test system -- --ignored broker::
 }
 
 step_system-again() {
   system_parts
-  for _ in $(seq "${SYSTEM_AGAIN:-5}"); do cargo test --quiet --locked -p bannou-tests; done
+  for _ in $(seq "${SYSTEM_AGAIN:-5}"); do cargo test --quiet --locked --workspace --test system --test heap --test cluster; done
 }
 
 # What waits for the real times of a fleet: a gateway that is stopped for a minute.
 step_fleet-long() {
   system_parts
-  cargo test --quiet --locked -p bannou-tests --test system -- --ignored fleet::
+  cargo test --quiet --locked --workspace --test system -- --ignored fleet::
 }
 
 # ---- running them
