@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::judge::judge;
 use super::slot::{BATCH, frame_of};
 use super::{Desk, NOTHING, Touched};
-use crate::bus::contract::{self, Address, DELIVERED, Speech};
+use crate::bus::contract::{Address, DELIVERED, Speech};
 use crate::bus::records::{self, GroupsRecord};
 use crate::bus::{Log, Message, Read, Record, Start, To, Value};
 use crate::control::to_json;
@@ -75,25 +74,8 @@ impl Desk {
             }
             return;
         }
-        let speech = match contract::parse(record, &self.allow) {
-            Ok(speech) => speech,
-            Err(malformed) => {
-                shared.metrics.event_refused(malformed.reason);
-                return malformed.reply.iter().for_each(|reply| self.tell(shared, reply, malformed.status));
-            }
-        };
         let snapshot = shared.snapshot.load_full();
-        let event = match judge(&snapshot, &speech, self.bus.user()) {
-            Ok(event) => event,
-            Err(refused) => {
-                shared.metrics.event_refused(refused.reason);
-                return speech.reply.iter().for_each(|reply| self.tell(shared, reply, refused.status));
-            }
-        };
-        let repeat = self.repeats(shared, Stands::Groups, record, &speech);
-        if repeat {
-            return shared.metrics.event_refused("repeated message_id");
-        }
+        let Some((speech, event)) = self.hear(shared, &snapshot, Stands::Groups, record) else { return };
         if matches!(speech.to, Address::Group(_)) {
             shared.metrics.event_refused("groups are of a later version");
             return speech.reply.iter().for_each(|reply| self.tell(shared, reply, 501));
@@ -165,6 +147,7 @@ pub(super) fn concerns(session: &Session, to: &Address) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bus::contract;
 
     #[test]
     fn a_subject_is_found_by_the_first_bytes_of_its_key() {

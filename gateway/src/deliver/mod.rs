@@ -25,20 +25,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bannou_crds::Target;
+use bannou_crds::catalog::Event;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::bus::alive::Alive;
-use crate::bus::contract::{Reply, ReplyAllow, Speech};
+use crate::bus::contract::{self, Reply, ReplyAllow, Speech};
 use crate::bus::records::SlotRecord;
 use crate::bus::{Bus, Log, Message, Record, To, Unpublished};
 use crate::session::{Delivery, Session, Stands};
 use crate::shared::Shared;
+use crate::snapshot::Snapshot;
 use crate::ws::Writer;
 
 use absent::Absent;
+use judge::judge;
 use open::{Awaits, Exchanges, Open};
 use owed::Owed;
 use seen::Seen;
@@ -285,6 +288,39 @@ impl Desk {
     /// How often `bannou.groups` was made anew since this gateway started.
     pub fn groups_epoch(&self) -> u64 {
         self.groups_epoch.load(Ordering::SeqCst)
+    }
+
+    /// A message of a service, and the event it speaks under. `None`: it may not be said, and whoever asked has heard why.
+    fn hear<'a>(
+        &self,
+        shared: &Shared,
+        snapshot: &'a Snapshot,
+        stands: Stands,
+        record: &'a Record,
+    ) -> Option<(Speech<'a>, &'a Event)> {
+        let refuse = |reply: &Option<Reply>, status, reason| {
+            shared.metrics.event_refused(reason);
+            reply.iter().for_each(|reply| self.tell(shared, reply, status));
+        };
+        let speech = match contract::parse(record, &self.allow) {
+            Ok(speech) => speech,
+            Err(malformed) => {
+                refuse(&malformed.reply, malformed.status, malformed.reason);
+                return None;
+            }
+        };
+        let event = match judge(snapshot, &speech, self.bus.user()) {
+            Ok(event) => event,
+            Err(refused) => {
+                refuse(&speech.reply, refused.status, refused.reason);
+                return None;
+            }
+        };
+        if self.repeats(shared, stands, record, &speech) {
+            shared.metrics.event_refused("repeated message_id");
+            return None;
+        }
+        Some((speech, event))
     }
 
     /// Whether this is a publisher's own repeat of a message that stands earlier in the same log.

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::judge::{judge, timeout_ms};
+use super::judge::timeout_ms;
 use super::{Desk, NOTHING, Takeover, Touched};
-use crate::bus::contract::{self, Address, Speech};
+use crate::bus::contract::{Address, Speech};
 use crate::bus::records::{self, SlotRecord};
 use crate::bus::{Log, Read, Record, Slot, Start};
 use crate::session::{EventFrame, Stands};
@@ -89,27 +89,8 @@ impl Desk {
             }
             return;
         }
-        let speech = match contract::parse(record, &self.allow) {
-            Ok(speech) => speech,
-            Err(malformed) => {
-                shared.metrics.event_refused(malformed.reason);
-                malformed.reply.iter().for_each(|reply| self.tell(shared, reply, malformed.status));
-                return;
-            }
-        };
         let snapshot = shared.snapshot.load_full();
-        let event = match judge(&snapshot, &speech, self.bus.user()) {
-            Ok(event) => event,
-            Err(refused) => {
-                shared.metrics.event_refused(refused.reason);
-                speech.reply.iter().for_each(|reply| self.tell(shared, reply, refused.status));
-                return;
-            }
-        };
-        let repeat = self.repeats(shared, Stands::Home, record, &speech);
-        if repeat {
-            return shared.metrics.event_refused("repeated message_id");
-        }
+        let Some((speech, event)) = self.hear(shared, &snapshot, Stands::Home, record) else { return };
         if let Address::Client { slot, session, .. } = &speech.to
             && *slot == own
         {
