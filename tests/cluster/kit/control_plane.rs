@@ -237,6 +237,22 @@ impl Cluster {
         // Of a format that it does not know, and the like.
         assert!(!applied.contains("Warning"), "{applied}");
         self.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]).await;
+        // The API server publishes their schemas one by one, some time after it serves them; `kubectl explain` reads those.
+        let client = self.client().await;
+        let published = async {
+            loop {
+                let request = http::Request::get("/openapi/v3/apis/bannou.dev/v1alpha1").body(Vec::new()).unwrap();
+                let text = client.request_text(request).await.unwrap_or_default();
+                if ["fleets", "accesstiers", "serviceexposures"]
+                    .iter()
+                    .all(|kind| text.contains(&format!("/{kind}/{{name}}\"")))
+                {
+                    return;
+                }
+                sleep(std::time::Duration::from_millis(50)).await;
+            }
+        };
+        timeout(PATIENCE, published).await.expect("the schemas are published");
     }
 
     /// A namespace of the test's own; its name begins as given.
