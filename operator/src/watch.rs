@@ -38,6 +38,9 @@ pub struct Written {
 /// How many words may wait: the index takes them faster than they come, unless it is told a whole cluster at once.
 const WAITING: usize = 1024;
 
+/// In seconds. A watch ends after it and goes on where it was; an API server that is silent for longer is away, and that is said.
+const WATCH: u32 = 60;
+
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Reads until the result is dropped.
@@ -76,7 +79,7 @@ async fn follow(client: Client, kind: ObjectKind, sender: mpsc::Sender<Seen>) {
     // Begins at its shortest again after two minutes without an error.
     let mut backoff = DefaultBackoff::default();
     loop {
-        let mut events = watcher(api.clone(), watcher::Config::default()).boxed();
+        let mut events = watcher(api.clone(), watcher::Config::default().timeout(WATCH)).boxed();
         let mut listed = Vec::new();
         while let Some(event) = events.next().await {
             let seen = match event {

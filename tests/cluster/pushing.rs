@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bannou_crds::push::{Reason, Snapshot, ToGateway, ToOperator, Version};
 use bannou_operator::index::Key;
-use bannou_operator::lease::{Holding, Role};
+use bannou_operator::lease::{Holding, Role, identity};
+use bannou_operator::metrics::Meters;
 use bannou_operator::push::identity::Expected;
 use bannou_operator::push::{Push, Registry, serve};
 use futures_util::{SinkExt, StreamExt};
@@ -48,6 +49,7 @@ async fn served(cluster: &Cluster) -> Served {
         output: operator.output.clone(),
         role: roles,
         registry: Registry::new(operator.gateways.clone()),
+        meters: Meters::default(),
     };
     let gateways = operator.gateways.subscribe();
     let mut tasks = JoinSet::new();
@@ -209,9 +211,11 @@ async fn a_gateway_is_sent_its_fleet_and_what_changes() {
     assert_eq!(foreign.services(), ["theirs"]);
 
     // The lease goes: both are told where, and the links end.
-    served.role.send_replace(Role::Standby(Some("operator-1".into())));
+    let holder = identity("operator-1", "10.1.2.3:9443".parse().ok());
+    let elsewhere = ToGateway::Elsewhere { holder: Some(holder.clone()), address: "10.1.2.3:9443".parse().ok() };
+    served.role.send_replace(Role::Standby(Some(holder)));
     for gateway in [&mut gateway, &mut foreign] {
-        assert_eq!(gateway.hear().await, Some(ToGateway::Elsewhere { holder: Some("operator-1".into()) }));
+        assert_eq!(gateway.hear().await, Some(elsewhere.clone()));
         assert_eq!(gateway.hear().await, None);
     }
 }

@@ -8,6 +8,7 @@ use bannou_operator::apply;
 use bannou_operator::controller::Output;
 use bannou_operator::index::{Key, ObjectKind, ObjectRef};
 use bannou_operator::lease::Holding;
+use bannou_operator::metrics::Meters;
 use bannou_operator::publish::{Gateway, Version};
 use k8s_openapi::api::core::v1::Event;
 use kube::api::ListParams;
@@ -99,7 +100,7 @@ async fn conditions_are_written_on_change_and_gateways_decide_programmed() {
 async fn write_once(client: &Client, holding: Holding, output: Output) {
     let (sender, outputs) = tokio::sync::watch::channel(output);
     drop(sender);
-    apply::run(client.clone(), holding, outputs).await;
+    apply::run(client.clone(), holding, Meters::default(), outputs).await;
 }
 
 /// Two locks: the time that is left of the lease, and the version of what was judged.

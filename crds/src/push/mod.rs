@@ -6,6 +6,7 @@
 mod delta;
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -68,7 +69,12 @@ pub enum ToGateway {
     },
     /// This replica does not hold the lease; the link ends after it.
     Elsewhere {
+        /// As the lease has it; `null`: nobody, as far as this replica knows.
         holder: Option<String>,
+        /// Where the holder takes links, which may be dialled at once. TLS is for the name that was dialled before, since every replica's
+        /// certificate has it. Absent: dial the Service again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<SocketAddr>,
     },
 }
 

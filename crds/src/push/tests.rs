@@ -148,6 +148,6 @@ fn the_words_are_these() {
     ] {
         assert_eq!(serde_json::to_value(&said).expect("JSON"), json);
     }
-    let elsewhere = ToGateway::Elsewhere { holder: Some("b".into()) };
+    let elsewhere = ToGateway::Elsewhere { holder: Some("b".into()), address: None };
     assert_eq!(serde_json::to_value(elsewhere).expect("JSON"), json!({"type": "elsewhere", "holder": "b"}));
 }

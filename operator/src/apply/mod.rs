@@ -1,6 +1,7 @@
 //! The only writer to the API server: statuses, exposures made from annotations, and Events. Writes what differs and nothing else, and
 //! only while the lease is held.
 
+mod outcome;
 pub mod plan;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,11 +19,13 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use self::outcome::write;
 use self::plan::{Owned, Warning, owned, status};
 use crate::catalog::ObjectStatus;
 use crate::controller::Output;
 use crate::index::ObjectRef;
 use crate::lease::Holding;
+use crate::metrics::Meters;
 use crate::watch::{Written, resource};
 
 /// In `managedFields`, and in Events.
@@ -35,12 +38,13 @@ const AT_ONCE: usize = 8;
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// Writes what each output asks for, until there are no more or the lease is lost.
-pub async fn run(client: Client, holding: Holding, mut outputs: watch::Receiver<Output>) {
+pub async fn run(client: Client, holding: Holding, meters: Meters, mut outputs: watch::Receiver<Output>) {
     let reporter = Reporter { controller: MANAGER.to_owned(), instance: None };
     let mut writer = Writer {
         recorder: Recorder::new(client.clone(), reporter),
         client,
         holding,
+        meters,
         written: BTreeMap::new(),
         told: BTreeMap::new(),
     };
@@ -61,6 +65,7 @@ struct Writer {
     client: Client,
     recorder: Recorder,
     holding: Holding,
+    meters: Meters,
     /// What this writer wrote and has not heard back yet, with what was there before: else it would be written twice.
     written: BTreeMap<ObjectRef, (Written, ObjectStatus)>,
     /// Warnings by workload, so that each is told once.
@@ -93,10 +98,10 @@ impl Writer {
                 None => drop(self.written.remove(object)),
             }
         }
-        let (client, holding) = (&self.client, &self.holding);
+        let (client, holding, meters) = (&self.client, &self.holding, &self.meters);
         let results: Vec<_> = stream::iter(writes)
             .map(|(object, there, wanted, status)| async move {
-                let good = holding.is_valid() && write_status(client, &object, &there, status).await;
+                let good = holding.is_valid() && write_status(client, meters, &object, &there, status).await;
                 (object, there, wanted, good)
             })
             .buffer_unordered(AT_ONCE)
@@ -118,13 +123,14 @@ impl Writer {
         if !self.holding.is_valid() {
             return false;
         }
-        let (what, result) = match action {
+        match action {
             Owned::Apply(exposure) => {
                 let (namespace, name) = (exposure.metadata.namespace.as_deref(), exposure.metadata.name.as_deref());
                 let (namespace, name) = (namespace.unwrap_or_default(), name.unwrap_or_default());
                 let api: Api<ServiceExposure> = Api::namespaced(self.client.clone(), namespace);
-                let how = PatchParams::apply(MANAGER).force();
-                (format!("{namespace}/{name}"), api.patch(name, &how, &Patch::Apply(&exposure)).await.map(drop))
+                let (how, patch) = (PatchParams::apply(MANAGER).force(), Patch::Apply(&exposure));
+                let what = format!("ServiceExposure {namespace}/{name}");
+                write(&self.meters, "exposure", what, api.patch(name, &how, &patch)).await
             }
             Owned::Delete(key, uid) => {
                 let api: Api<ServiceExposure> = Api::namespaced(self.client.clone(), &key.namespace);
@@ -132,10 +138,9 @@ impl Writer {
                     preconditions: Some(Preconditions { uid, resource_version: None }),
                     ..DeleteParams::default()
                 };
-                (key.to_string(), api.delete(&key.name, &how).await.map(drop))
+                write(&self.meters, "exposure", format!("ServiceExposure {key}"), api.delete(&key.name, &how)).await
             }
-        };
-        good(&format!("ServiceExposure {what}"), result)
+        }
     }
 
     async fn warn(&mut self, warnings: Vec<Warning>) {
@@ -161,14 +166,15 @@ impl Writer {
                 action: "Expose".to_owned(),
                 secondary: None,
             };
-            if good(&format!("Event about {}", warning.workload), self.recorder.publish(&event, &about).await) {
+            let what = format!("Event about {}", warning.workload);
+            if write(&self.meters, "event", what, self.recorder.publish(&event, &about)).await {
                 self.told.insert(warning.workload.clone(), warning);
             }
         }
     }
 }
 
-async fn write_status(client: &Client, object: &ObjectRef, there: &Written, status: Value) -> bool {
+async fn write_status(client: &Client, meters: &Meters, object: &ObjectRef, there: &Written, status: Value) -> bool {
     let types = resource(object.kind);
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &object.key.namespace, &types);
     let patch = json!({
@@ -177,19 +183,6 @@ async fn write_status(client: &Client, object: &ObjectRef, there: &Written, stat
         // Who was stopped and wakes up does not write over what another wrote meanwhile.
         "metadata": {"name": object.key.name, "namespace": object.key.namespace, "resourceVersion": there.resource_version},
     });
-    let how = PatchParams::apply(MANAGER).force();
-    good(&object.to_string(), api.patch_status(&object.key.name, &how, &Patch::Apply(&patch)).await.map(drop))
-}
-
-/// Whether there is nothing left to do about it.
-fn good(what: &str, result: kube::Result<()>) -> bool {
-    match result {
-        Ok(()) => true,
-        // It went, or another came by the name: the next output knows.
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => true,
-        Err(error) => {
-            tracing::warn!(what, %error, "is not written");
-            false
-        }
-    }
+    let (how, patch) = (PatchParams::apply(MANAGER).force(), Patch::Apply(&patch));
+    write(meters, "status", object, api.patch_status(&object.key.name, &how, &patch)).await
 }

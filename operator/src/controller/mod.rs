@@ -15,6 +15,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::catalog::{Compiled, ObjectStatus, compile, unattached};
 use crate::index::{Key, Object, ObjectKind, ObjectRef, World};
+use crate::lease::Holding;
+use crate::metrics::Meters;
 use crate::publish::{Gateway, Published, Publisher};
 use crate::watch::{Seen, Written};
 
@@ -28,18 +30,17 @@ pub struct Options {
     pub at_most: Duration,
     /// Looks again after so long whether a definition that was missing is back.
     pub retry: Duration,
-    /// Of the lease.
-    pub term: u64,
+    pub meters: Meters,
 }
 
-impl Options {
-    pub fn new(term: u64) -> Options {
+impl Default for Options {
+    fn default() -> Options {
         Options {
             default_fleet_namespace: None,
             quiet: Duration::from_millis(100),
             at_most: Duration::from_secs(1),
             retry: Duration::from_secs(2),
-            term,
+            meters: Meters::default(),
         }
     }
 }
@@ -67,12 +68,13 @@ pub type Gateways = BTreeMap<Key, Vec<Gateway>>;
 pub async fn run(
     client: Client,
     options: Options,
+    holding: Holding,
     mut seen: mpsc::Receiver<Seen>,
     mut gateways: watch::Receiver<Gateways>,
     outputs: watch::Sender<Output>,
 ) {
     let (quiet, at_most, retry) = (options.quiet, options.at_most, options.retry);
-    let mut state = State::new(&options);
+    let mut state = State::new(&options, holding);
     loop {
         tokio::select! {
             word = seen.recv() => match word {
@@ -125,6 +127,8 @@ fn tell(outputs: &watch::Sender<Output>, state: &State) {
 }
 
 struct State {
+    holding: Holding,
+    meters: Meters,
     gateways: Gateways,
     world: Arc<World>,
     /// Since it was compiled last.
@@ -146,14 +150,16 @@ struct State {
 }
 
 impl State {
-    fn new(options: &Options) -> State {
+    fn new(options: &Options, holding: Holding) -> State {
         let mut world = World::of_cluster();
         world.default_fleet_namespace.clone_from(&options.default_fleet_namespace);
         State {
             gateways: Gateways::new(),
             world: Arc::new(world),
             changed: false,
-            publisher: Publisher::new(options.term),
+            publisher: Publisher::new(holding.term),
+            holding,
+            meters: options.meters.clone(),
             listed: BTreeSet::new(),
             failing: BTreeMap::new(),
             lost: BTreeSet::new(),
@@ -235,6 +241,7 @@ impl State {
         self.fleet_of.clear();
         self.compiled_from = self.world.clone();
         let world = self.world.clone();
+        let began = std::time::Instant::now();
         // Ten thousand endpoints take longer than a task should.
         let compiled = tokio::task::spawn_blocking(move || {
             let fleets: Vec<(Key, Compiled)> =
@@ -261,11 +268,15 @@ impl State {
         }
         self.judged = conditions;
         self.compiled += 1;
+        self.meters.compiles.inc();
+        self.meters.compile_seconds.observe(began.elapsed().as_secs_f64());
     }
 
     /// With the gateways' word.
     fn conclude(&mut self) {
-        for (fleet, gateways) in &self.gateways {
+        // One that was stopped and wakes up does not rise above whoever holds the lease now.
+        let rising = self.gateways.iter().filter(|_| self.holding.is_valid());
+        for (fleet, gateways) in rising {
             if let Some(risen) = self.publisher.rise(fleet, gateways) {
                 tracing::warn!(%fleet, version = %risen.version, "a gateway has a later version than this; the term rises above it");
                 self.catalogs.insert(fleet.clone(), risen);

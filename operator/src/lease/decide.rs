@@ -47,8 +47,8 @@ pub(super) enum Decision {
     Write { lease: Box<Lease>, term: u64 },
 }
 
-/// `holds`: whether this candidate is the holder in its own eyes. A record in its name that it does not hold is one that it gave up, or
-/// another process's: it runs out like anybody's.
+/// `holds`: whether this candidate is the holder in its own eyes. A record in its name that it does not hold any more is one that it could
+/// not renew in time and that nobody took meanwhile: it takes it again, in a new term.
 pub(super) fn decide(
     found: Option<&Lease>,
     observed: &mut Observed,
@@ -67,7 +67,8 @@ pub(super) fn decide(
         let acquired = lease.spec.as_ref().and_then(|s| s.acquire_time.clone());
         return write(settings, Some(lease), transitions, acquired);
     }
-    let free = seen.holder.is_none() || now.saturating_duration_since(seen.at) >= seen.duration;
+    let mine = seen.holder.as_ref() == Some(&settings.identity);
+    let free = mine || seen.holder.is_none() || now.saturating_duration_since(seen.at) >= seen.duration;
     if free { write(settings, Some(lease), transitions.saturating_add(1), None) } else { Decision::Wait }
 }
 
@@ -152,7 +153,7 @@ mod tests {
         let (theirs, term) = stored(decide(Some(&lease), &mut Observed::default(), now, &b, false), "2");
         assert_eq!(term, 2, "let go of, it is free at once");
         assert!(waits(&decide(Some(&theirs), &mut Observed::default(), now, &a, true)));
-        // Its own name on it, but given up: it runs out like anybody's.
-        assert!(waits(&decide(Some(&theirs), &mut Observed::default(), now, &b, false)));
+        // Its own name on it still, though it could not renew it in time: nobody took it, so it goes on, in a new term.
+        assert_eq!(stored(decide(Some(&theirs), &mut Observed::default(), now, &b, false), "3").1, 3);
     }
 }

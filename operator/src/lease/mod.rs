@@ -5,6 +5,7 @@
 //! earlier than anybody may take over, so that one who was stopped and wakes up knows that it holds nothing.
 
 mod decide;
+mod identity;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use self::decide::{Decision, Observed, decide};
+pub use self::identity::{address, identity};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -45,14 +47,33 @@ impl Settings {
             every: Duration::from_secs(2),
         }
     }
+
+    /// With times in the same proportions.
+    pub fn lasting(self, seconds: u32) -> Settings {
+        let duration = Duration::from_secs(u64::from(seconds));
+        Settings { duration, deadline: duration * 2 / 3, every: duration * 2 / 15, ..self }
+    }
 }
 
 /// What this process is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub enum Role {
-    /// And who holds it, as far as that was seen.
+    /// It has not seen the lease yet.
+    #[default]
+    Unknown,
+    /// And who holds it, if anybody does.
     Standby(Option<String>),
+    /// It held the lease and could not renew it in time, and has heard of no other holder: the API server is away, say. It does nothing
+    /// new, and takes nothing back.
+    Lapsed,
     Holder(Holding),
+}
+
+impl Role {
+    /// Whether it may do something new.
+    pub fn holds(&self) -> bool {
+        matches!(self, Role::Holder(holding) if holding.is_valid())
+    }
 }
 
 /// The lease in one's hand. Ask [`Holding::is_valid`] before every write.
@@ -118,8 +139,9 @@ impl Candidate {
             Err(_) => tracing::warn!("the API server does not answer about the lease"),
         }
         if self.holding.as_ref().is_some_and(|h| !h.is_valid()) {
-            tracing::warn!("the lease was not renewed in time, and is given up");
-            self.become_standby();
+            tracing::warn!("the lease could not be renewed in time; what was published counts on");
+            self.holding = None;
+            self.role.send_replace(Role::Lapsed);
         }
         sleep(self.settings.every).await;
     }
@@ -131,7 +153,7 @@ impl Candidate {
             decide(found.as_ref(), &mut self.observed, Instant::now(), &self.settings, self.holding.is_some());
         match decision {
             Decision::Wait => {
-                if self.holding.is_some() {
+                if !matches!(*self.role.borrow(), Role::Unknown | Role::Standby(_)) {
                     tracing::warn!("somebody else holds the lease");
                 }
                 self.become_standby();

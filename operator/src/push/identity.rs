@@ -41,6 +41,8 @@ pub enum Refused {
     OtherPod { bound: String, said: String },
     #[error("the API server cannot be asked: {0}")]
     Unavailable(#[from] kube::Error),
+    #[error("the API server does not answer")]
+    Silent,
 }
 
 impl Refused {
@@ -53,7 +55,7 @@ impl Refused {
             Refused::ServiceAccount(_) => "WrongServiceAccount",
             Refused::NoPod => "NoPod",
             Refused::OtherPod { .. } => "OtherPod",
-            Refused::Unavailable(_) => "Unavailable",
+            Refused::Unavailable(_) | Refused::Silent => "Unavailable",
         }
     }
 }

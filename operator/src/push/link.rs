@@ -15,7 +15,8 @@ use tokio_tungstenite::tungstenite::Message;
 use super::identity::Identity;
 use super::registry::{Entry, Registry};
 use crate::controller::Output;
-use crate::lease::Role;
+use crate::lease::{self, Role};
+use crate::metrics::{Meters, OfFleet};
 use crate::publish::Published;
 
 /// Until the first word, and for each that is sent.
@@ -35,6 +36,7 @@ pub(super) struct Link<S> {
     pub output: watch::Receiver<Output>,
     pub role: watch::Receiver<Role>,
     pub registry: Registry,
+    pub meters: Meters,
 }
 
 /// What a gateway has, as far as it said so.
@@ -62,20 +64,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let mut ping = interval(PING);
         loop {
             let role = self.role.borrow_and_update().clone();
-            if let Role::Standby(holder) = role {
-                let _ = self.send(&ToGateway::Elsewhere { holder }).await;
-                let _ = timeout(PATIENCE, self.socket.close(None)).await;
-                return "another replica holds the lease".to_owned();
-            }
-            if let Err(why) = self.offer(&hello, &mut standing).await {
-                return why;
+            match role {
+                Role::Standby(holder) => return self.elsewhere(holder).await,
+                Role::Unknown => return self.elsewhere(None).await,
+                // What was sent counts on; who held the lease once says nothing new.
+                Role::Lapsed => {}
+                Role::Holder(holding) if !holding.is_valid() => {}
+                Role::Holder(_) => {
+                    if let Err(why) = self.offer(&hello, &mut standing).await {
+                        return why;
+                    }
+                }
             }
             tokio::select! {
                 message = self.socket.next() => {
                     heard = Instant::now();
                     match message {
                         Some(Ok(Message::Text(text))) => match serde_json::from_str(text.as_str()) {
-                            Ok(said) => if let Err(why) = answered(said, &mut standing) { return why },
+                            Ok(said) => if let Err(why) = self.answered(said, &mut standing) { return why },
                             Err(error) => return format!("its word is not understood: {error}"),
                         },
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
@@ -160,38 +166,49 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         Ok(())
     }
 
+    async fn elsewhere(&mut self, holder: Option<String>) -> String {
+        let address = holder.as_deref().and_then(lease::address);
+        let _ = self.send(&ToGateway::Elsewhere { holder, address }).await;
+        let _ = timeout(PATIENCE, self.socket.close(None)).await;
+        "this replica does not hold the lease".to_owned()
+    }
+
     async fn send(&mut self, message: &ToGateway) -> Result<(), String> {
         let text = serde_json::to_string(message).map_err(|e| e.to_string())?;
+        self.meters.pushed_bytes.inc_by(text.len() as u64);
         match timeout(PATIENCE, self.socket.send(Message::Text(text.into()))).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("it does not read".to_owned()),
         }
     }
-}
 
-fn answered(said: ToOperator, standing: &mut Standing) -> Result<(), String> {
-    let (version, reasons) = match said {
-        ToOperator::Ack { version } => (version, None),
-        ToOperator::Nack { version, reasons } => (version, Some(reasons)),
-        ToOperator::Hello { .. } => return Err("it said hello twice".to_owned()),
-    };
-    let sent = standing.sent.take().filter(|sent| sent.version == version);
-    let sent = sent.ok_or_else(|| format!("it answers to {version}, which is not on its way"))?;
-    let entry = standing.entry.as_ref();
-    match reasons {
-        None => {
-            entry.inspect(|entry| entry.acked(version));
-            standing.has = Some(sent);
+    fn answered(&self, said: ToOperator, standing: &mut Standing) -> Result<(), String> {
+        let (version, reasons) = match said {
+            ToOperator::Ack { version } => (version, None),
+            ToOperator::Nack { version, reasons } => (version, Some(reasons)),
+            ToOperator::Hello { .. } => return Err("it said hello twice".to_owned()),
+        };
+        let sent = standing.sent.take().filter(|sent| sent.version == version);
+        let sent = sent.ok_or_else(|| format!("it answers to {version}, which is not on its way"))?;
+        let entry = standing.entry.as_ref();
+        match reasons {
+            None => {
+                entry.inspect(|entry| entry.acked(version));
+                standing.has = Some(sent);
+            }
+            Some(reasons) => {
+                let why = spelled(&reasons);
+                tracing::warn!(%version, why, "refused by a gateway");
+                if let Some(entry) = entry {
+                    self.meters.rejected.get_or_create(&OfFleet { fleet: entry.fleet().to_string() }).inc();
+                    entry.refused(version, why);
+                }
+                standing.refused = Some(version);
+            }
         }
-        Some(reasons) => {
-            let why = spelled(&reasons);
-            tracing::warn!(%version, why, "refused by a gateway");
-            entry.inspect(|entry| entry.refused(version, why));
-            standing.refused = Some(version);
-        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn spelled(reasons: &[Reason]) -> String {

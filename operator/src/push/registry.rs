@@ -47,6 +47,10 @@ impl Registry {
 }
 
 impl Entry {
+    pub(super) fn fleet(&self) -> &Key {
+        &self.fleet
+    }
+
     pub(super) fn acked(&self, version: Version) {
         self.change(|gateway| gateway.acked = Some(version));
     }

@@ -28,6 +28,7 @@ use super::link::Link;
 use super::registry::Registry;
 use crate::controller::Output;
 use crate::lease::Role;
+use crate::metrics::{Because, Meters};
 
 /// The Pod that the gateway says it is; its token must say the same.
 const POD: &str = "x-bannou-pod";
@@ -49,6 +50,7 @@ pub struct Push {
     pub output: watch::Receiver<Output>,
     pub role: watch::Receiver<Role>,
     pub registry: Registry,
+    pub meters: Meters,
 }
 
 /// Serves gateways until it is dropped; every link ends with it.
@@ -104,8 +106,8 @@ async fn connection(stream: TcpStream, address: SocketAddr, acceptor: TlsAccepto
     let limits = WebSocketConfig::default().max_message_size(Some(LONGEST_WORD)).max_frame_size(Some(LONGEST_WORD));
     let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Side::Server, Some(limits)).await;
     let name = format!("{}#{}", identity.pod, links.fetch_add(1, Ordering::Relaxed));
-    let Push { output, role, registry, .. } = push;
-    let why = Link { socket, identity, name: name.clone(), output, role, registry }.run().await;
+    let Push { output, role, registry, meters, .. } = push;
+    let why = Link { socket, identity, name: name.clone(), output, role, registry, meters }.run().await;
     tracing::info!(gateway = name, why, "the link ended");
 }
 
@@ -129,7 +131,8 @@ async fn answer(
     };
     let accept = derive_accept_key(key.as_bytes());
     let token = header(headers, AUTHORIZATION.as_str()).strip_prefix("Bearer ").unwrap_or_default();
-    match identify(&push.client, &push.expected, token, header(headers, POD)).await {
+    let asked = timeout(PATIENCE, identify(&push.client, &push.expected, token, header(headers, POD))).await;
+    match asked.unwrap_or(Err(Refused::Silent)) {
         Ok(identity) => {
             let upgrade = hyper::upgrade::on(&mut request);
             let _ = link.try_send((identity, upgrade));
@@ -144,9 +147,12 @@ async fn answer(
         }
         Err(refused) => {
             // The log says what; who dials learns nothing by trying.
+            push.meters.turned_away.get_or_create(&Because { reason: refused.reason() }).inc();
             tracing::warn!(%address, reason = refused.reason(), %refused, "a gateway is turned away");
             match refused {
-                Refused::Unavailable(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "the API server cannot be asked"),
+                Refused::Unavailable(_) | Refused::Silent => {
+                    plain(StatusCode::SERVICE_UNAVAILABLE, "the API server cannot be asked")
+                }
                 _ => plain(StatusCode::UNAUTHORIZED, "the token will not do"),
             }
         }

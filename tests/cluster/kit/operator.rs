@@ -6,10 +6,11 @@ use bannou_crds::catalog::Service;
 use bannou_operator::catalog::{Condition, ConditionType};
 use bannou_operator::controller::{Gateways, Options, Output, run};
 use bannou_operator::index::{Key, ObjectKind, ObjectRef};
+use bannou_operator::lease::Holding;
 use bannou_operator::watch::watch;
 use tokio::sync::watch::{Receiver, Sender};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Cluster;
 use crate::process::PATIENCE;
@@ -28,9 +29,10 @@ impl Operator {
         let (seen, tasks) = watch(&client);
         let (sender, output) = tokio::sync::watch::channel(Output::default());
         let mut controller = JoinSet::new();
-        let options = Options { retry: Duration::from_millis(200), ..Options::new(term) };
+        let options = Options { retry: Duration::from_millis(200), ..Options::default() };
+        let holding = Holding::new(term, Instant::now() + Duration::from_secs(24 * 3600));
         let (gateways, connected) = tokio::sync::watch::channel(Gateways::new());
-        controller.spawn(run(client, options, seen, connected, sender));
+        controller.spawn(run(client, options, holding, seen, connected, sender));
         Operator { output, gateways, _tasks: tasks, _controller: controller }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use bannou_operator::app::{self, Voice};
+use bannou_operator::app::replica::{Voice, run};
 use bannou_operator::controller::{Gateways, Options, Output};
 use bannou_operator::lease::{Role, Settings};
 use tokio::sync::{oneshot, watch};
@@ -47,7 +47,7 @@ impl Replica {
             runtime.block_on(async {
                 let client = super::control_plane::client_of(&kubeconfig).await;
                 tokio::select! {
-                    () = app::run(client, settings, Options::new(0), connected, voice, stopped) => {}
+                    () = run(client, settings, Options::default(), connected, voice, stopped) => {}
                     // As by SIGKILL: what it spawned ends with the runtime, and nothing is let go of.
                     _ = killed => {}
                 }
@@ -61,7 +61,7 @@ impl Replica {
         let held = timeout(PATIENCE, self.role.wait_for(|role| matches!(role, Role::Holder(_)))).await;
         match &*held.expect("it never holds the lease").expect("it runs") {
             Role::Holder(holding) => holding.term,
-            Role::Standby(_) => unreachable!(),
+            _ => unreachable!(),
         }
     }
 

@@ -1,10 +1,11 @@
-//! One replica of the operator: stands by, and does the work while it holds the lease. The only place that knows everybody.
+//! One replica of the operator: stands by, and does the work while it holds the lease.
 
 use kube::Client;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::controller::{self, Gateways, Options, Output};
+use crate::index::ObjectKind;
 use crate::lease::{self, Holding, Role, Settings};
 use crate::{apply, watch as reader};
 
@@ -18,11 +19,11 @@ pub struct Voice {
 
 impl Default for Voice {
     fn default() -> Voice {
-        Voice { role: watch::channel(Role::Standby(None)).0, output: watch::channel(Output::default()).0 }
+        Voice { role: watch::channel(Role::default()).0, output: watch::channel(Output::default()).0 }
     }
 }
 
-/// Runs a replica until `stop` is true or dropped; then ends the work, and lets go of the lease. The term in `options` is set here.
+/// Runs a replica until `stop` is true or dropped; then ends the work, and lets go of the lease.
 pub async fn run(
     client: Client,
     settings: Settings,
@@ -40,19 +41,42 @@ pub async fn run(
         let now = role.borrow_and_update().clone();
         // Nobody writes any more when the lease is lost, and a new holder lists everything afresh.
         work.shutdown().await;
-        voice.output.send_replace(Output::default());
-        if let Role::Holder(holding) = now {
-            begin(&mut work, &client, &options, holding, &gateways, &voice.output);
+        match now {
+            Role::Unknown | Role::Standby(_) => drop(voice.output.send_replace(Output::default())),
+            Role::Lapsed => voice.output.send_modify(lapsed),
+            Role::Holder(holding) => {
+                voice.output.send_replace(Output::default());
+                begin(&mut work, &client, &options, holding, &gateways, &voice.output);
+            }
         }
         tokio::select! {
             changed = role.changed() => if changed.is_err() { break },
             _ = stop.wait_for(|stop| *stop) => break,
+            () = failed(&mut work) => {}
         }
     }
     work.shutdown().await;
     voice.output.send_replace(Output::default());
     let_go.send_replace(true);
     while lease.join_next().await.is_some() {}
+}
+
+/// Ends by a panic alone, which it passes on: the process is to start again, not to hold a lease and do nothing.
+async fn failed(work: &mut JoinSet<()>) {
+    while let Some(ended) = work.join_next().await {
+        if let Err(error) = ended
+            && let Ok(panic) = error.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    }
+    std::future::pending().await
+}
+
+/// What was published counts on, and nothing of it is heard of any more.
+fn lapsed(output: &mut Output) {
+    let why = "the lease could not be renewed: the API server does not answer";
+    output.stale = ObjectKind::ALL.into_iter().map(|kind| (kind, why.to_owned())).collect();
 }
 
 fn begin(
@@ -63,10 +87,9 @@ fn begin(
     gateways: &watch::Receiver<Gateways>,
     output: &watch::Sender<Output>,
 ) {
-    let options = Options { term: holding.term, ..options.clone() };
     let (seen, mut readers) = reader::watch(client);
     // Readers end with the task that owns them.
     work.spawn(async move { while readers.join_next().await.is_some() {} });
-    work.spawn(apply::run(client.clone(), holding, output.subscribe()));
-    work.spawn(controller::run(client.clone(), options, seen, gateways.clone(), output.clone()));
+    work.spawn(apply::run(client.clone(), holding.clone(), options.meters.clone(), output.subscribe()));
+    work.spawn(controller::run(client.clone(), options.clone(), holding, seen, gateways.clone(), output.clone()));
 }
