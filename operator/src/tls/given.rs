@@ -74,3 +74,60 @@ impl Given {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rcgen::generate_simple_self_signed;
+
+    use super::*;
+
+    fn write(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
+        let made = generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let files = (folder.join(format!("{name}.crt")), folder.join(format!("{name}.key")));
+        std::fs::write(&files.0, made.cert.pem()).unwrap();
+        std::fs::write(&files.1, made.signing_key.serialize_pem()).unwrap();
+        files
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = write(folder.path(), "one");
+        let (_, other) = write(folder.path(), "two");
+        let read = |certificate: &Path, key: &Path| {
+            Given { certificate: certificate.to_owned(), key: key.to_owned() }.read().map(drop)
+        };
+        assert_eq!(read(&certificate, &key), Ok(()));
+        for (certificate, key, said) in [
+            (certificate.as_path(), other.as_path(), "one.crt: cannot be used"),
+            (key.as_path(), key.as_path(), "one.key: no certificate can be read"),
+            (certificate.as_path(), certificate.as_path(), "one.crt: no private key can be read"),
+            (certificate.as_path(), Path::new("/nowhere/tls.key"), "/nowhere/tls.key: No such file"),
+        ] {
+            let error = read(certificate, key).unwrap_err();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_one_is_served_and_a_broken_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = write(folder.path(), "one");
+        let given = Given { certificate: certificate.clone(), key };
+        let serving = Arc::new(Serving::default());
+        serving.exchange(given.read().unwrap());
+        let served = || serving.current.read().clone().unwrap();
+        let first = served();
+        let following = tokio::spawn(given.follow(serving.clone()));
+        tokio::time::sleep(EVERY).await;
+        std::fs::write(&certificate, "not a certificate").unwrap();
+        tokio::time::sleep(2 * EVERY).await;
+        assert!(Arc::ptr_eq(&first, &served()));
+        write(folder.path(), "one");
+        tokio::time::sleep(2 * EVERY).await;
+        assert!(!Arc::ptr_eq(&first, &served()));
+        following.abort();
+    }
+}
