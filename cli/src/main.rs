@@ -3,9 +3,11 @@
 mod commands;
 mod demo;
 mod dev;
+mod explain;
 mod folder;
 mod lines;
 mod playground;
+mod table;
 
 use std::process::ExitCode;
 

@@ -9,6 +9,7 @@ pub mod control;
 pub mod deliver;
 pub mod forward;
 pub mod handle;
+pub mod inspect;
 pub mod internal;
 pub mod metrics;
 pub mod problem;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use bannou_operator::catalog::{ObjectStatus, compile, unattached};
 
+use super::output::{Format, print, print_json};
 use super::report;
 use crate::folder;
 
@@ -28,14 +29,6 @@ pub struct Args {
     output: Format,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Format {
-    /// For people: one line for each object, and what to do.
-    Table,
-    /// For scripts: a list of objects with their conditions, or of mistakes.
-    Json,
-}
-
 /// Never waits for anything but files.
 pub fn run(args: Args) -> ExitCode {
     let Args { folder, output } = args;
@@ -56,8 +49,8 @@ pub fn run(args: Args) -> ExitCode {
         conditions.extend(compile(&folder.world, fleet).conditions);
     }
     match output {
-        Format::Table => print!("{}", report::table(&conditions)),
-        Format::Json => println!("{:#}", report::json(&conditions)),
+        Format::Table => print(&report::table(&conditions)),
+        Format::Json => print_json(&report::json(&conditions)),
     }
     ExitCode::from(u8::from(conditions.values().any(ObjectStatus::needs_attention)))
 }

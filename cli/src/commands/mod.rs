@@ -4,9 +4,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod can_i;
 mod check;
 mod compile;
 mod dev;
+mod output;
 pub mod report;
 
 /// Bannou: one WebSocket per client, in front of your services.
@@ -22,6 +24,7 @@ enum Command {
     Dev(dev::Args),
     Compile(compile::Args),
     Check(check::Args),
+    CanI(can_i::Args),
 }
 
 impl Cli {
@@ -29,6 +32,7 @@ impl Cli {
         let outcome = match self.command {
             Command::Compile(args) => return compile::run(args),
             Command::Check(args) => return check::run(args),
+            Command::CanI(args) => return can_i::run(args),
             Command::Dev(args) => dev::run(args).await.map_err(|e| e.to_string()),
         };
         match outcome {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use bannou_operator::catalog::{Condition, ConditionType, ObjectStatus, Status};
 use bannou_operator::index::ObjectRef;
 
+use crate::table::table as columns;
+
 /// One line for each condition that is False and not the mere consequence of another one.
 pub fn advice(conditions: &BTreeMap<ObjectRef, ObjectStatus>) -> Vec<String> {
     let lines = |(object, status): (&ObjectRef, &ObjectStatus)| {
@@ -25,20 +27,8 @@ fn false_ones(status: &ObjectStatus) -> Vec<&Condition> {
 
 /// Object, Accepted, ResolvedRefs, number of endpoints; and below it what to do.
 pub fn table(conditions: &BTreeMap<ObjectRef, ObjectStatus>) -> String {
-    let head = ["KIND", "NAME", "ACCEPTED", "RESOLVED", "ENDPOINTS"].map(str::to_owned);
     let rows: Vec<[String; 5]> = conditions.iter().map(|(object, status)| row(object, status)).collect();
-    let mut widths = head.each_ref().map(String::len);
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.len());
-        }
-    }
-    let mut text = String::new();
-    for row in std::iter::once(&head).chain(&rows) {
-        let line: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        text.push_str(line.join("  ").trim_end());
-        text.push('\n');
-    }
+    let mut text = columns(["KIND", "NAME", "ACCEPTED", "RESOLVED", "ENDPOINTS"], &rows);
     let advice = advice(conditions);
     if !advice.is_empty() {
         text.push('\n');

@@ -9,6 +9,7 @@ mod shape;
 mod yaml;
 
 pub use self::files::collect;
+pub use self::shape::did_you_mean;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};

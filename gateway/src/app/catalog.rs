@@ -117,12 +117,7 @@ impl Follower {
     }
 
     fn snapshot(&self, catalog: Arc<Catalog>) -> Result<Arc<Snapshot>, Rejected> {
-        if catalog.format != catalog::FORMAT {
-            return Err(Rejected::Format(catalog.format));
-        }
-        if catalog.tiers.len() > MAX_TIERS {
-            return Err(Rejected::TooManyTiers(catalog.tiers.len()));
-        }
+        super::fits(&catalog)?;
         let verifier = Verifier::new(&catalog.fleet, &catalog.claim_paths(), &self.secrets, &self.jwks)?;
         let (routes, errors) = self.forwarder.routes(&catalog);
         for error in errors {

@@ -5,6 +5,7 @@ mod catalog;
 mod connect;
 mod drain;
 pub(crate) mod listen;
+mod offline;
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,6 +31,7 @@ use crate::shared::{Fleet, Shared, Timing};
 use crate::snapshot::Snapshot;
 
 pub use catalog::{Rejected, follow_file, read_file};
+pub use offline::{fits, offline};
 
 /// Everything that one gateway can be told at its start.
 pub struct Options {

@@ -22,16 +22,48 @@ pub fn tiers(tiers: &[Tier], principal: Option<&Principal>) -> Vec<usize> {
     held
 }
 
+/// One thing that an admission asks for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Demand<'a> {
+    /// Nothing: everybody is let in.
+    Nothing,
+    /// A service's word, which no token replaces.
+    Grant,
+    /// A token, of whatever issuer.
+    Token,
+    /// A token of one of these issuers, by their names in the fleet.
+    Issuer(&'a [String]),
+    Claim(&'a ClaimRule),
+}
+
+/// Everything that an admission asks for, and whether it is there. A principal is admitted where all of it is.
+///
 /// Issuers and claims bind whatever the kind of principal: a rule that cannot be checked does not hold.
-fn admits(admission: &Admission, principal: Option<&Principal>) -> bool {
-    match admission.principal {
-        Who::GrantedOnly => false,
-        Who::Anonymous if admission.issuers.is_empty() && admission.claims.is_empty() => true,
-        Who::Anonymous | Who::Authenticated => principal.is_some_and(|p| {
-            (admission.issuers.is_empty() || admission.issuers.iter().any(|name| **name == *p.issuer_name))
-                && admission.claims.iter().all(|rule| holds(rule, p.claims.lookup(&rule.path)))
-        }),
-    }
+pub fn demands<'a>(
+    admission: &'a Admission,
+    principal: Option<&'a Principal>,
+) -> impl Iterator<Item = (Demand<'a>, bool)> {
+    let Admission { principal: who, issuers, claims } = admission;
+    let binds = !issuers.is_empty() || !claims.is_empty();
+    let first = match who {
+        Who::GrantedOnly => (Demand::Grant, false),
+        Who::Anonymous if !binds => (Demand::Nothing, true),
+        Who::Anonymous | Who::Authenticated => (Demand::Token, principal.is_some()),
+    };
+    let rest = binds && *who != Who::GrantedOnly;
+    let of_issuer = (rest && !issuers.is_empty()).then(|| {
+        (Demand::Issuer(issuers), principal.is_some_and(|p| issuers.iter().any(|name| **name == *p.issuer_name)))
+    });
+    let claims = if rest { claims.as_slice() } else { &[] };
+    let with_claims = claims
+        .iter()
+        .map(move |rule| (Demand::Claim(rule), principal.is_some_and(|p| holds(rule, p.claims.lookup(&rule.path)))));
+    std::iter::once(first).chain(of_issuer).chain(with_claims)
+}
+
+/// Whether the tier's own admission lets the principal in, whatever other tiers include it.
+pub fn admits(admission: &Admission, principal: Option<&Principal>) -> bool {
+    demands(admission, principal).all(|(_, met)| met)
 }
 
 /// A path that was not kept satisfies nothing; one that the token does not have (or has `null` at), `DoesNotExist` alone.

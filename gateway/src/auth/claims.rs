@@ -59,6 +59,19 @@ impl Claims {
         self.values.len()
     }
 
+    /// How a kept value reads, for whoever gave the claims: `None` where the token has nothing there, or the path was not kept.
+    pub fn shown(&self, path: &[String]) -> Option<String> {
+        match self.lookup(path) {
+            Lookup::Present(value) => Some(value.to_string()),
+            Lookup::Absent | Lookup::NotKept => None,
+        }
+    }
+
+    /// Whether anything is known of that path: what a session did not keep, no rule finds.
+    pub fn keeps(&self, path: &[String]) -> bool {
+        !matches!(self.lookup(path), Lookup::NotKept)
+    }
+
     /// The text of a kept string, number or boolean: what stands for `{claims.…}` in a path, not encoded.
     pub fn text(&self, path: &[String]) -> Option<&str> {
         match self.lookup(path) {
@@ -72,6 +85,20 @@ impl fmt::Debug for Claims {
     /// Paths alone: values are a person's own.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.values.iter().filter_map(|(i, _)| self.paths.get(*i as usize))).finish()
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "{text:?}"),
+            Self::Scalar(text) => f.write_str(text),
+            Self::List { items, whole } => {
+                let more = if *whole { "" } else { ", …" };
+                write!(f, "[{}{more}]", items.join(", "))
+            }
+            Self::Object => f.write_str("an object"),
+        }
     }
 }
 

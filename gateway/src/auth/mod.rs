@@ -21,7 +21,7 @@ pub use claims::Claims;
 pub use error::{AuthError, ConfigError};
 pub use jwks::{JwksCache, JwksStatus};
 pub use limiter::FailureLimiter;
-pub use verifier::{LEEWAY, LiveKeys, MAX_TOKEN_BYTES, Secrets, Verifier};
+pub use verifier::{LEEWAY, LiveKeys, MAX_TOKEN_BYTES, Secrets, Times, Verifier};
 
 /// Who a valid token speaks for. A subject is `issuer` and `subject` together, everywhere.
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::support::*;
+use crate::auth::{AuthError, Times, Verifier};
 
 fn refused(hs: &Hs256, token: &str, reason: &str) {
     let error = hs.verify(token).expect_err(reason);
@@ -340,4 +341,18 @@ proptest! {
         prop_assert!(hs.verify(&raw(&hs.signer, &header, &payload)).is_err());
         prop_assert!(hs.verify(&hs.payload(&payload)).is_err());
     }
+}
+
+#[test]
+fn without_keys_no_token_is_good_though_claims_can_be_asked_about() {
+    let hs = Hs256::new();
+    let verifier = Verifier::without_keys(&fleet(vec![issuer(&["HS256"], file("secret"))]), &[]).unwrap();
+    let token = hs.token(json!({}));
+    assert!(hs.verify(&token).is_ok());
+    assert!(verify(&verifier, &token).is_err());
+    let asked = verifier.claimed(claims().to_string().as_bytes(), now(), Times::Checked).unwrap();
+    assert_eq!(&*asked.subject, "ada");
+    let old = merged(claims(), json!({"exp": NOW - 60}));
+    let ask = |times| verifier.claimed(old.to_string().as_bytes(), now(), times).map(drop);
+    assert_eq!((ask(Times::Checked), ask(Times::Ignored)), (Err(AuthError::Expired), Ok(())));
 }

@@ -1,0 +1,3 @@
+//! What a gateway tells the command line.
+
+pub mod standing;
