@@ -170,6 +170,11 @@ impl Shared {
         snapshot.admitted(principal.filter(|_| !self.anonymous_only.load(Ordering::Relaxed)))
     }
 
+    /// Without word from the fleet for so long that no token counts.
+    pub fn holds_anonymous_only(&self) -> bool {
+        self.anonymous_only.load(Ordering::Relaxed)
+    }
+
     /// Reads and speaks on the bus until that is shut down.
     pub async fn serve_bus(self: Arc<Self>) {
         let shared = self.clone();

@@ -1,10 +1,11 @@
 //! A catalog made ready for use: names by target, tiers as sets, views by what is held.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bannou_crds::Target;
 use bannou_crds::catalog::{Catalog, Endpoint, Event, RateLimit, Service};
+use bannou_crds::push::Hash;
 use parking_lot::Mutex;
 
 use crate::auth::{Principal, Verifier, admission};
@@ -37,6 +38,8 @@ pub struct Snapshot {
     by_target: HashMap<Target, u32, foldhash::fast::RandomState>,
     /// Whether any endpoint wants the client's own token.
     pub forwards_tokens: bool,
+    /// Of the catalog, once somebody asked.
+    hash: OnceLock<Hash>,
     views: Mutex<HashMap<TierSet, Weak<View>>>,
 }
 
@@ -78,7 +81,13 @@ impl Snapshot {
         entries.sort_by(|a, b| a.name.cmp(&b.name).then(a.target.cmp(&b.target)));
         let by_target = entries.iter().enumerate().map(|(i, e)| (e.target, i as u32)).collect();
         let forwards_tokens = catalog.services.iter().flat_map(|s| &s.endpoints).any(|e| e.forward_authorization);
-        Snapshot { catalog, verifier, entries, by_target, forwards_tokens, views: Mutex::default() }
+        let hash = OnceLock::new();
+        Snapshot { catalog, verifier, entries, by_target, forwards_tokens, hash, views: Mutex::default() }
+    }
+
+    /// The catalog's.
+    pub fn hash(&self) -> &Hash {
+        self.hash.get_or_init(|| Hash::of(&self.catalog))
     }
 
     pub fn find(&self, target: Target) -> Option<usize> {

@@ -12,6 +12,7 @@ mod frames;
 mod peers;
 mod resume;
 mod rights;
+mod seen;
 mod task;
 mod tell;
 mod timers;
@@ -38,6 +39,7 @@ use timers::Timers;
 
 pub use events::{Delivery, EventFrame, Stands};
 pub use rights::subject_of_key;
+pub use seen::{MAX_REASON, Seen};
 pub use task::{Hello, run};
 
 /// Text frames of a client are no longer than this.
@@ -238,13 +240,18 @@ impl Session {
     }
 
     fn close_locked(self: &Arc<Self>, state: &mut State, close: Close) {
+        self.close_saying(state, close, close.reason);
+    }
+
+    /// With another reason than the close's own.
+    fn close_saying(self: &Arc<Self>, state: &mut State, close: Close, reason: &str) {
         if state.closing.is_some() {
             return;
         }
         state.closing = Some(close.code);
         // A full queue has no room for the reason; the close frame itself goes in any case.
-        let _ = self.writer.text(&closing(close.code, close.reason, close.reconnect, close.after_ms));
-        self.writer.close(close.code, close.reason);
+        let _ = self.writer.text(&closing(close.code, reason, close.reconnect, close.after_ms));
+        self.writer.close(close.code, reason);
         Writer::flush(self);
         self.call_task();
     }
@@ -369,7 +376,7 @@ fn why_ended(code: u16) -> &'static str {
         1012 => "the gateway went away",
         1013 => "the client did not keep up",
         4401 => "token invalid or expired",
-        4403 => "revoked",
+        4403 => "kicked or revoked",
         4408 => "nothing heard",
         4409 => "replaced",
         4410 => "session too old",

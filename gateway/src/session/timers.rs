@@ -75,6 +75,11 @@ impl Timers {
         };
     }
 
+    /// When this connection came.
+    pub fn connected(&self) -> u64 {
+        self.connected
+    }
+
     /// When the session is older than it may be, however often it moves.
     pub fn session_age(&self) -> u64 {
         self.session_age
