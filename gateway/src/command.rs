@@ -40,7 +40,8 @@ pub fn run(args: Args) -> Result<(), Box<dyn Error>> {
         }
         let bound = app::build(options, receiver).await?;
         let (clients, operations, services) = (bound.client_addr(), bound.admin_addr(), bound.internal_addr());
-        tracing::info!(%clients, %operations, %services, "listening");
+        let inspect = bound.inspect_addr().map(tracing::field::display);
+        tracing::info!(%clients, %operations, %services, inspect, "listening");
         tokio::spawn(app::follow_file(path, sender, bound.rejected()));
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         bound

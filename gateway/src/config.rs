@@ -18,6 +18,7 @@ use crate::bus::contract::ReplyAllow;
 use crate::bus::url::NotABroker;
 use crate::forward::{self, Secret};
 use crate::handle::{FleetKey, KeyTooShort};
+use crate::inspect;
 use crate::internal;
 use crate::shared::Timing;
 pub use services::Broker;
@@ -135,6 +136,11 @@ pub struct Settings {
     #[arg(long, env = "BANNOU_DAPR_APP_TOKEN_FILE", value_name = "FILE")]
     dapr_app_token_file: Option<PathBuf>,
 
+    /// The port that `bannou` asks about connections, always on 127.0.0.1: who may port-forward may ask. 0 takes a free one.
+    /// [default: 9082]
+    #[arg(long, env = "BANNOU_INSPECT_PORT", value_name = "PORT")]
+    inspect_port: Option<u16>,
+
     /// Most connections at once; more are refused with 503. [default: 100000]
     #[arg(long, env = "BANNOU_MAX_CONNECTIONS", value_name = "N")]
     max_connections: Option<usize>,
@@ -232,7 +238,7 @@ impl Settings {
         first_of! { flags, file:
             catalog, bind, port, admin_bind, admin_port, connect_path, fleet_key_file, secrets_dir, tls_cert, tls_key,
             dapr_http, dapr_api_token_file, cluster_domain, broker_ca, broker_password_file, internal_bind, internal_port,
-            internal_tokens, dapr_app_token_file, max_connections, drain_seconds, ping_seconds, dead_after_ms,
+            internal_tokens, dapr_app_token_file, inspect_port, max_connections, drain_seconds, ping_seconds, dead_after_ms,
             log_grace_ms, worker_threads,
             log_format, log
         }
@@ -322,6 +328,7 @@ impl Args {
             bus: defaults.bus,
             reply_allow,
             internal,
+            inspect_port: Some(s.inspect_port.unwrap_or(inspect::PORT)),
             extra_routes: defaults.extra_routes,
             extra_origins: defaults.extra_origins,
         };

@@ -10,6 +10,7 @@ mod bus;
 mod dapr;
 mod deliver;
 mod fleet;
+mod inspect;
 mod internal;
 mod quickstart;
 #[expect(dead_code, reason = "a kit: what one test does not use, the next one does")]

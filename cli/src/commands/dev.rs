@@ -53,6 +53,10 @@ pub struct Args {
     #[arg(long, default_value_t = 9081, env = "BANNOU_INTERNAL_PORT")]
     internal_port: u16,
 
+    /// Where `bannou conns --gateway` and its like ask; 0 takes a free one. Without it there is no such port
+    #[arg(long, value_name = "PORT", env = "BANNOU_INSPECT_PORT")]
+    inspect_port: Option<u16>,
+
     /// What services show there, as Authorization: Bearer; at least 16 characters. Without it one is made up for this run
     #[arg(long, value_name = "TOKEN", env = "BANNOU_INTERNAL_TOKEN", hide_env_values = true)]
     internal_token: Option<String>,
@@ -102,7 +106,19 @@ pub enum DevError {
 }
 
 pub async fn run(args: Args) -> Result<(), DevError> {
-    let Args { folder, port, admin_port, internal_port, internal_token, broker, apps, no_demo, fleet, log } = args;
+    let Args {
+        folder,
+        port,
+        admin_port,
+        internal_port,
+        inspect_port,
+        internal_token,
+        broker,
+        apps,
+        no_demo,
+        fleet,
+        log,
+    } = args;
     let own = by_id(&apps)?;
     // Every process of this machine reaches the port, so also in development nobody speaks there without it.
     let token = internal_token.unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
@@ -131,6 +147,7 @@ pub async fn run(args: Args) -> Result<(), DevError> {
     let options = || Options {
         admin_addr: (Ipv4Addr::LOCALHOST, admin_port).into(),
         internal: internal.clone(),
+        inspect_port,
         forward: forward::Config { overrides: overrides(&own, &demo), ..forward::Config::default() },
         bus: bus.clone(),
         // Nobody is to wait for a browser tab to leave.

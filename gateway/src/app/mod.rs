@@ -8,10 +8,10 @@ pub(crate) mod listen;
 mod offline;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bannou_crds::Catalog;
@@ -25,6 +25,7 @@ use crate::bus::local::LocalBroker;
 use crate::bus::{Bus, Slot};
 use crate::forward::{self, Forwarder};
 use crate::handle::FleetKey;
+use crate::inspect;
 use crate::internal;
 use crate::metrics::Metrics;
 use crate::shared::{Fleet, Shared, Timing};
@@ -57,6 +58,8 @@ pub struct Options {
     /// Where answers to services may go.
     pub reply_allow: ReplyAllow,
     pub internal: internal::Options,
+    /// Of the inspect port, on 127.0.0.1; 0 takes a free one. `None`: there is none.
+    pub inspect_port: Option<u16>,
 }
 
 impl Default for Options {
@@ -77,6 +80,7 @@ impl Default for Options {
             bus: LocalBroker::default().bus(Slot::random(), "bannou-gateway"),
             reply_allow: ReplyAllow::default(),
             internal: internal::Options::default(),
+            inspect_port: None,
         }
     }
 }
@@ -104,6 +108,7 @@ fn advice(error: &io::Error, what: &str) -> String {
     let flag = match what {
         "clients" => "--port",
         "services" => "--internal-port",
+        "the command line" => "--inspect-port",
         _ => "--admin-port",
     };
     match error.kind() {
@@ -152,6 +157,7 @@ pub struct Bound {
     clients: TcpListener,
     admin: TcpListener,
     internal: (TcpListener, internal::Access),
+    inspect: Option<(TcpListener, SocketAddr)>,
     client_addr: SocketAddr,
     admin_addr: SocketAddr,
     internal_addr: SocketAddr,
@@ -185,6 +191,7 @@ pub async fn build(options: Options, catalogs: watch::Receiver<Arc<Catalog>>) ->
         bus,
         reply_allow,
         internal,
+        inspect_port,
     } = options;
     if !connect_path.starts_with('/') || connect_path.contains(['{', '}', '*']) {
         return Err(StartError::ConnectPath(connect_path));
@@ -198,6 +205,8 @@ pub async fn build(options: Options, catalogs: watch::Receiver<Arc<Catalog>>) ->
     let (clients, client_addr) = listen("clients", client_addr)?;
     let (admin, admin_addr) = listen("operations", admin_addr)?;
     let (services, internal_addr) = listen("services", internal.addr)?;
+    let inspect =
+        inspect_port.map(|port| listen("the command line", (Ipv4Addr::LOCALHOST, port).into())).transpose()?;
     // A start and an end for each session that is there, and as many again.
     let events = max_connections.saturating_mul(4);
     let fleet = Fleet::new(bus, reply_allow, internal_addr.to_string(), timing.beat, metrics.fleet.clone(), events);
@@ -206,7 +215,20 @@ pub async fn build(options: Options, catalogs: watch::Receiver<Arc<Catalog>>) ->
     let door = Arc::new(Door { shared, extra_origins, max_connections, draining: AtomicBool::new(false) });
     let router = connect::router(&door, &connect_path).merge(extra_routes);
     let internal = (services, internal.access);
-    Ok(Bound { door, clients, admin, internal, client_addr, admin_addr, internal_addr, router, tls, drain, follow })
+    Ok(Bound {
+        door,
+        clients,
+        admin,
+        internal,
+        inspect,
+        client_addr,
+        admin_addr,
+        internal_addr,
+        router,
+        tls,
+        drain,
+        follow,
+    })
 }
 
 fn listen(what: &'static str, addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -228,6 +250,11 @@ impl Bound {
         self.internal_addr
     }
 
+    /// Where the command line asks.
+    pub fn inspect_addr(&self) -> Option<SocketAddr> {
+        self.inspect.as_ref().map(|(_, addr)| *addr)
+    }
+
     /// Tells what the way in for services still waits for, a line each, whenever it is asked while this runs.
     pub fn awaiting(&self) -> impl Fn() -> Vec<String> + use<> {
         let door = self.door.clone();
@@ -244,13 +271,20 @@ impl Bound {
     /// # Errors
     /// Another gateway has closed everything of this one: it must be started anew.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Deposed> {
-        let Bound { door, clients, admin, internal: (services, access), router, tls, drain, follow, .. } = self;
+        let Bound { door, clients, admin, internal: (services, access), inspect, router, tls, drain, follow, .. } =
+            self;
         let bus = tokio::spawn(door.shared.clone().serve_bus());
         let sweeper = tokio::spawn(sweep(door.shared.clone()));
         let follower = tokio::spawn(follow.run(door.shared.clone()));
         let operations = tokio::spawn(admin::serve(admin, door.clone()));
         let known = internal::Known { alive: door.shared.alive.clone(), directory: door.shared.directory.clone() };
         let speaking = tokio::spawn(internal::serve(services, door.shared.clone(), access, Arc::new(known)));
+        let asked = door.clone();
+        let inspecting = tokio::spawn(async move {
+            if let Some((listener, _)) = inspect {
+                inspect::serve(listener, asked.shared.clone(), move || asked.draining.load(Ordering::Relaxed)).await;
+            }
+        });
         let accepting = tokio::spawn(listen::serve(clients, tls, router, listen::HEADERS_WITHIN));
         let ended = tokio::select! {
             () = shutdown => Ok(()),
@@ -264,7 +298,7 @@ impl Bound {
             door.shared.desk.depose(&door.shared);
             drain::leave(&door, Duration::ZERO, accepting).await;
         }
-        for task in [sweeper, follower, operations, speaking, bus] {
+        for task in [sweeper, follower, operations, speaking, inspecting, bus] {
             task.abort();
         }
         ended

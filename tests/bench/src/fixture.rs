@@ -86,7 +86,7 @@ impl Fixture {
             .arg(self.folder.path())
             .args(["--bind", &address.ip().to_string(), "--port", &address.port().to_string()])
             .args(["--admin-bind", &admin.ip().to_string(), "--admin-port", &admin.port().to_string()])
-            .args(["--internal-port", "0"])
+            .args(["--internal-port", "0", "--inspect-port", "0"])
             .args(["--worker-threads", &workers.to_string()])
             .args(["--override", &format!("bench=http://{}", backend::ADDRESS)])
             .args(more)

@@ -1,7 +1,7 @@
 //! `bannou dev examples/quickstart` as a person starts it, and every line of its table as a client sees it.
 
 mod broker;
-mod dev;
+pub mod dev;
 mod edits;
 mod services;
 mod start;

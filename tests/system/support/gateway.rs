@@ -19,6 +19,8 @@ pub struct Gateway {
     pub admin: String,
     /// The internal port: `http://127.0.0.1:PORT`.
     pub internal: String,
+    /// The inspect port: `http://127.0.0.1:PORT`.
+    pub inspect: String,
     folder: TempDir,
 }
 
@@ -35,7 +37,7 @@ impl Gateway {
         let process = Process::start(&binary("bannou-gateway", "BANNOU_GATEWAY_BIN"), |command| {
             command.arg("--catalog").arg(&file);
             command.args(["--bind", "127.0.0.1", "--port", "0", "--admin-bind", "127.0.0.1", "--admin-port", "0"]);
-            command.args(["--internal-port", "0"]);
+            command.args(["--internal-port", "0", "--inspect-port", "0"]);
             command.args(["--log-format", "json", "--log", "info,bannou_gateway=debug", "--drain-seconds", "1"]);
             configure(command);
         });
@@ -44,7 +46,8 @@ impl Gateway {
         let url = format!("ws://{}/connect", field("clients"));
         let admin = format!("http://{}", field("operations"));
         let internal = format!("http://{}", field("services"));
-        Gateway { process, url, admin, internal, folder }
+        let inspect = format!("http://{}", field("inspect"));
+        Gateway { process, url, admin, internal, inspect, folder }
     }
 
     /// One whose sidecar listens on this port.
