@@ -20,6 +20,8 @@ pub struct Admin {
     pub registry: Registry,
     pub role: watch::Receiver<Role>,
     pub serving: Arc<Serving>,
+    /// Why there is no certificate to serve with.
+    pub lacking: watch::Receiver<String>,
 }
 
 pub async fn serve(listener: TcpListener, admin: Admin) {
@@ -41,7 +43,7 @@ async fn ready(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
         awaited.push_str("awaiting the API server's word about the lease\n");
     }
     if !admin.serving.is_there() {
-        awaited.push_str("awaiting a certificate to serve with\n");
+        awaited.push_str(&format!("awaiting a certificate to serve with: {}\n", *admin.lacking.borrow()));
     }
     match awaited.is_empty() {
         true => (StatusCode::OK, "ready\n".to_owned()),

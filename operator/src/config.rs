@@ -125,6 +125,9 @@ impl Args {
     }
 }
 
+/// A certificate that lasts for four of them still has a date.
+const LONGEST: Duration = Duration::from_secs(3650 * 24 * 3600);
+
 /// As the resources have durations, and whole days too.
 fn period(text: &str) -> Result<Duration, String> {
     let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
@@ -132,7 +135,11 @@ fn period(text: &str) -> Result<Duration, String> {
         Some(days) => Duration::from_secs(u64::from(days) * 24 * 3600),
         None => bannou_crds::duration::parse(text).map_err(|_| "write for example 30d, 12h or 90m".to_owned())?,
     };
-    if period.is_zero() { Err("must be longer than nothing".to_owned()) } else { Ok(period) }
+    match period {
+        Duration::ZERO => Err("must be longer than nothing".to_owned()),
+        period if period > LONGEST => Err("must be at most 3650d".to_owned()),
+        period => Ok(period),
+    }
 }
 
 #[cfg(test)]
@@ -165,6 +172,7 @@ mod tests {
         for (flags, said) in [
             (&["--ca-rotation", "a while"][..], "write for example 30d"),
             (&["--ca-rotation", "0d"], "longer than nothing"),
+            (&["--fleet-key-rotation", "9999d"], "at most 3650d"),
             (&["--tls-cert", "tls.crt"], "--tls-key"),
             (&["--pod-ip", "here"], "--pod-ip"),
             (&["--lease-seconds", "1"], "--lease-seconds"),

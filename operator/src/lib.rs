@@ -16,6 +16,8 @@ pub mod config;
 pub mod controller;
 pub mod index;
 #[cfg(feature = "controller")]
+pub mod keys;
+#[cfg(feature = "controller")]
 pub mod lease;
 #[cfg(feature = "controller")]
 pub mod metrics;

@@ -9,6 +9,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use tokio::sync::watch;
@@ -58,6 +59,7 @@ pub struct Meters {
     pub turned_away: Family<Because, Counter>,
     pub api_errors: Family<ApiError, Counter>,
     pub pushed_bytes: Counter,
+    pub fleets_without_keys: Family<OfFleet, Gauge>,
 }
 
 impl Default for Meters {
@@ -70,6 +72,7 @@ impl Default for Meters {
             turned_away: Family::default(),
             api_errors: Family::default(),
             pushed_bytes: Counter::default(),
+            fleets_without_keys: Family::default(),
         }
     }
 }
@@ -93,6 +96,8 @@ impl Meters {
         registry.register("gateways_turned_away", "Who dialled and showed no good token", self.turned_away.clone());
         registry.register("api_errors", "Requests to the API server that failed", self.api_errors.clone());
         registry.register_with_unit("pushed", "What was sent to gateways", Unit::Bytes, self.pushed_bytes.clone());
+        let help = "Fleets whose keys could not be written; the log and the Fleet's conditions say why";
+        registry.register("fleet_without_keys", help, self.fleets_without_keys.clone());
         registry.register_collector(Box::new(view));
         registry
     }

@@ -8,6 +8,7 @@
 
 mod definitions;
 mod identity;
+mod keys;
 #[expect(dead_code, reason = "a kit: what one test does not use, the next one does")]
 mod kit;
 mod pods;

@@ -10,19 +10,16 @@ use bannou_operator::push::identity::Expected;
 use bannou_operator::push::{Push, Registry, serve};
 use futures_util::{SinkExt, StreamExt};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio::net::{TcpListener, TcpStream};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::identity::{AUDIENCE, account_and_pod, token};
 use crate::kit::Cluster;
+use crate::kit::gateway::{Gateway, ack, authority, dial};
 use crate::kit::operator::{Operator, exposure, fleet};
 use crate::process::PATIENCE;
 
@@ -57,79 +54,8 @@ async fn served(cluster: &Cluster) -> Served {
     Served { port, operator, role, gateways, _tasks: tasks }
 }
 
-/// A gateway, as far as it concerns the link.
-struct Gateway {
-    socket: WebSocketStream<TlsStream<TcpStream>>,
-    snapshot: Snapshot,
-}
-
-async fn dial(
-    cluster: &Cluster,
-    port: u16,
-    token: &str,
-    pod: &str,
-) -> Result<WebSocketStream<TlsStream<TcpStream>>, Error> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(cluster.folder().join("ca.crt")).unwrap()).unwrap();
-    let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    let name = ServerName::try_from("localhost").unwrap();
-    let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await.unwrap();
-    let mut request = format!("wss://localhost:{port}/v1/config").into_client_request().unwrap();
-    request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
-    request.headers_mut().insert("x-bannou-pod", pod.parse().unwrap());
-    client_async(request, stream).await.map(|(socket, _)| socket)
-}
-
-impl Gateway {
-    async fn connect(cluster: &Cluster, port: u16, token: &str, snapshot: Snapshot) -> Gateway {
-        let socket = dial(cluster, port, token, "gateway-0").await.unwrap();
-        let mut gateway = Gateway { socket, snapshot };
-        let hash = gateway.snapshot.catalog().map(bannou_crds::push::Hash::of);
-        let hello = ToOperator::Hello { software: "tests".into(), version: gateway.snapshot.version(), hash };
-        gateway.say(&hello).await;
-        gateway
-    }
-
-    async fn say(&mut self, word: &ToOperator) {
-        self.socket.send(Message::Text(serde_json::to_string(word).unwrap().into())).await.unwrap();
-    }
-
-    /// The next word, and whether the link ended instead.
-    async fn hear(&mut self) -> Option<ToGateway> {
-        loop {
-            match timeout(PATIENCE, self.socket.next()).await.expect("nothing is said") {
-                Some(Ok(Message::Text(text))) => return Some(serde_json::from_str(text.as_str()).unwrap()),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                _ => return None,
-            }
-        }
-    }
-
-    /// The next whole catalog, and how many words it took; answered as `answer` says.
-    async fn next(&mut self, answer: impl Fn(Version) -> ToOperator) -> (Version, usize) {
-        let mut words = 0;
-        loop {
-            words += 1;
-            let word = self.hear().await.expect("the link ended");
-            if let Some((version, catalog)) = self.snapshot.take(word).unwrap() {
-                let answer = answer(version);
-                if matches!(answer, ToOperator::Ack { .. }) {
-                    self.snapshot.keep(version, catalog);
-                }
-                self.say(&answer).await;
-                return (version, words);
-            }
-        }
-    }
-
-    fn services(&self) -> Vec<&str> {
-        self.snapshot.catalog().unwrap().services.iter().map(|s| s.name.as_str()).collect()
-    }
-}
-
-fn ack(version: Version) -> ToOperator {
-    ToOperator::Ack { version }
+async fn connect(cluster: &Cluster, port: u16, token: &str, snapshot: Snapshot) -> Gateway {
+    Gateway::greet(dial(&authority(cluster), port, token, "gateway-0").await.unwrap(), snapshot).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -151,7 +77,7 @@ async fn a_gateway_is_sent_its_fleet_and_what_changes() {
     let good = token(&client, &game, "bannou-gateway", AUDIENCE, Some("gateway-0")).await;
 
     // A snapshot, acknowledged, then the difference of an edit.
-    let mut gateway = Gateway::connect(cluster, served.port, &good, Snapshot::default()).await;
+    let mut gateway = connect(cluster, served.port, &good, Snapshot::default()).await;
     let (first, _) = gateway.next(ack).await;
     assert_eq!((first.term, gateway.services()), (3, vec!["one"]));
     let acked = |version: Version| {
@@ -185,25 +111,25 @@ async fn a_gateway_is_sent_its_fleet_and_what_changes() {
     drop(gateway);
     let gone = |all: &bannou_operator::controller::Gateways| !all.contains_key(&key);
     timeout(PATIENCE, served.gateways.wait_for(gone)).await.expect("it is missed").unwrap();
-    let gateway = Gateway::connect(cluster, served.port, &good, kept.clone()).await;
+    let gateway = connect(cluster, served.port, &good, kept.clone()).await;
     timeout(PATIENCE, served.gateways.wait_for(acked(kept.version().unwrap()))).await.expect("it is known").unwrap();
     drop(gateway);
     timeout(PATIENCE, served.gateways.wait_for(gone)).await.expect("it is missed").unwrap();
     let older = Snapshot::of(Version { term: 2, number: 9 }, kept.catalog().unwrap().clone());
-    let mut gateway = Gateway::connect(cluster, served.port, &good, older).await;
+    let mut gateway = connect(cluster, served.port, &good, older).await;
     let (version, words) = gateway.next(ack).await;
     assert_eq!((version, words, gateway.services()), (kept.version().unwrap(), 1, vec!["two"]));
 
     // One that has more than this operator ever published is not asked to go back: the term rises above it, for all.
     let ahead = Snapshot::of(Version { term: 9, number: 4 }, kept.catalog().unwrap().clone());
-    let mut second_gateway = Gateway::connect(cluster, served.port, &good, ahead).await;
+    let mut second_gateway = connect(cluster, served.port, &good, ahead).await;
     assert_eq!(second_gateway.next(ack).await.0, Version { term: 10, number: 1 });
     assert_eq!(gateway.next(ack).await.0, Version { term: 10, number: 1 });
     drop(second_gateway);
 
     // A gateway of another fleet is sent nothing of this one.
     let theirs = token(&client, &other, "bannou-gateway", AUDIENCE, Some("gateway-0")).await;
-    let mut foreign = Gateway::connect(cluster, served.port, &theirs, Snapshot::default()).await;
+    let mut foreign = connect(cluster, served.port, &theirs, Snapshot::default()).await;
     cluster.apply(&(fleet(&other) + "---" + &exposure(&other, &other, "theirs", "/1"))).await.unwrap();
     while foreign.snapshot.catalog().is_none_or(|catalog| catalog.services.is_empty()) {
         foreign.next(ack).await;
@@ -234,14 +160,14 @@ async fn who_is_no_gateway_is_sent_nothing() {
     for (token, pod) in
         [("", "gateway-0"), ("x", "gateway-0"), (&account, "app-0"), (&audience, "gateway-0"), (&good, "gateway-1")]
     {
-        match dial(cluster, served.port, token, pod).await {
+        match dial(&authority(cluster), served.port, token, pod).await {
             Err(Error::Http(response)) => assert_eq!(response.status(), 401),
             other => panic!("{pod} {other:?}"),
         }
     }
     // What is not understood ends the link, and the next one is served.
-    let mut socket = dial(cluster, served.port, &good, "gateway-0").await.unwrap();
+    let mut socket = dial(&authority(cluster), served.port, &good, "gateway-0").await.unwrap();
     socket.send(Message::Text("{\"type\":\"ack\"}".into())).await.unwrap();
     while let Some(Ok(_)) = timeout(PATIENCE, socket.next()).await.expect("it ends") {}
-    dial(cluster, served.port, &good, "gateway-0").await.unwrap();
+    dial(&authority(cluster), served.port, &good, "gateway-0").await.unwrap();
 }

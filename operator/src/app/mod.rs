@@ -4,19 +4,25 @@ pub mod replica;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::client::ClientBuilder;
-use kube::{Client, Config};
+use kube::{Api, Client, Config};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tokio_rustls::rustls;
 
 use self::replica::Voice;
 use crate::admin::{self, Admin};
 use crate::config::Args;
 use crate::controller::{Gateways, Options};
+use crate::keys::serve::Names;
+use crate::keys::{self, Trouble, object};
 use crate::lease::{Settings, identity};
 use crate::metrics::{Meters, View};
 use crate::push::identity::Expected;
@@ -26,6 +32,9 @@ use crate::tls::{self, Serving};
 
 /// Without a word from the API server for so long, a request has failed. Longer than a watch lasts.
 const PATIENCE: Duration = Duration::from_secs(75);
+
+/// Until the API server is asked again.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// Until the API server takes a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -52,8 +61,8 @@ pub struct Bound {
     push: TcpListener,
     admin: TcpListener,
     addresses: (SocketAddr, SocketAddr),
-    given: Given,
-    serving: std::sync::Arc<Serving>,
+    given: Option<Given>,
+    serving: Arc<Serving>,
 }
 
 /// Reads, checks and listens.
@@ -63,11 +72,12 @@ pub struct Bound {
 pub async fn bind(args: Args) -> Result<Bound, Error> {
     let meters = Meters::default();
     let client = client(&meters).await?;
-    let serving = std::sync::Arc::new(Serving::default());
+    let serving = Arc::new(Serving::default());
     let given = args.tls_cert.clone().zip(args.tls_key.clone());
     let given = given.map(|(certificate, key)| Given { certificate, key });
-    let given = given.ok_or_else(|| Error::Given("not given".to_owned()))?;
-    serving.exchange(given.read().map_err(Error::Given)?);
+    if let Some(given) = &given {
+        serving.exchange(given.read().map_err(Error::Given)?);
+    }
     let (push, push_addr) = listen("--push-bind", args.push()).await?;
     let (admin, admin_addr) = listen("--admin-bind", args.admin()).await?;
     Ok(Bound { client, args, meters, push, admin, addresses: (push_addr, admin_addr), given, serving })
@@ -100,11 +110,10 @@ impl Bound {
     }
 
     /// Until `stop` is true or dropped.
-    pub async fn run(self, stop: watch::Receiver<bool>) {
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let Bound { client, args, meters, push, admin, addresses, given, serving } = self;
         let address = args.pod_ip.map(|ip| SocketAddr::new(ip, addresses.0.port()));
         let identity = identity(&args.pod_name, address);
-        let settings = Settings::new(&args.namespace, &args.lease, &identity).lasting(args.lease_seconds);
         let options = Options {
             default_fleet_namespace: args.default_fleet.clone(),
             meters: meters.clone(),
@@ -117,16 +126,63 @@ impl Bound {
         let server = tls::server(serving.clone()).expect("the provider has what TLS 1.2 and 1.3 need");
         let link = Push {
             client: client.clone(),
-            expected: Expected { audience: args.audience, service_account: args.gateway_service_account },
+            expected: Expected {
+                audience: args.audience.clone(),
+                service_account: args.gateway_service_account.clone(),
+            },
             output,
             role: role.clone(),
             registry: Registry::new(registry),
             meters: meters.clone(),
         };
         let mut beside = JoinSet::new();
-        beside.spawn(admin::serve(admin, Admin { registry: meters.registry(view), role, serving: serving.clone() }));
+        let (lacks, lacking) = watch::channel("the API server was not asked yet".to_owned());
+        let registry = meters.registry(view);
+        beside.spawn(admin::serve(admin, Admin { registry, role, serving: serving.clone(), lacking }));
         beside.spawn(push::serve(push, server, link));
-        beside.spawn(given.follow(serving));
-        replica::run(client, settings, options, gateways, voice, stop).await;
+        let own = given.is_none();
+        match given {
+            Some(given) => beside.spawn(given.follow(serving)),
+            None => {
+                let (namespace, dns, period) = (args.namespace.clone(), args.names(), args.ca_rotation);
+                beside.spawn(keys::serve::follow(client.clone(), Names { namespace, dns, period }, serving, lacks))
+            }
+        };
+        let owner = tokio::select! {
+            owner = deployment(&client, &args) => owner,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        let mut settings = Settings::new(&args.namespace, &args.lease, &identity).lasting(args.lease_seconds);
+        settings.owner.clone_from(&owner);
+        let keys = keys::Settings {
+            namespace: args.namespace.clone(),
+            owner,
+            fleet_key_rotation: args.fleet_key_rotation,
+            ca_rotation: own.then_some(args.ca_rotation),
+        };
+        replica::run(client, settings, options, Some(keys), gateways, voice, stop).await;
+    }
+}
+
+/// The Deployment that was named, once the API server says something about it. Without it the operator runs as well, and leaves behind what
+/// it makes.
+async fn deployment(client: &Client, args: &Args) -> Option<OwnerReference> {
+    let name = args.deployment.as_deref()?;
+    let api: Api<Deployment> = Api::namespaced(client.clone(), &args.namespace);
+    let what = format!("Deployment {}/{name}", args.namespace);
+    loop {
+        match object::asked(&what, api.get_metadata_opt(name)).await {
+            Ok(Some(found)) => return Some(keys::owner::<Deployment>(name, found.metadata.uid?)),
+            Ok(None) => {
+                tracing::warn!(what, "is not there, so nothing that the operator makes is owned by it");
+                return None;
+            }
+            Err(trouble @ Trouble::Forbidden(_)) => {
+                tracing::warn!(why = trouble.why(), "nothing that the operator makes is owned by its Deployment");
+                return None;
+            }
+            Err(trouble) => tracing::warn!(why = trouble.why(), "the operator's own Deployment cannot be read"),
+        }
+        sleep(AGAIN).await;
     }
 }

@@ -4,8 +4,9 @@ use kube::Client;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::controller::{self, Gateways, Options, Output};
+use crate::controller::{self, Gateways, Heard, Options, Output};
 use crate::index::ObjectKind;
+use crate::keys::{self, Troubles};
 use crate::lease::{self, Holding, Role, Settings};
 use crate::{apply, watch as reader};
 
@@ -23,11 +24,12 @@ impl Default for Voice {
     }
 }
 
-/// Runs a replica until `stop` is true or dropped; then ends the work, and lets go of the lease.
+/// Runs a replica, with `keys` to write if it is the one to do that, until `stop` is true or dropped; then ends the work, and lets go of the lease.
 pub async fn run(
     client: Client,
     settings: Settings,
     options: Options,
+    keys: Option<keys::Settings>,
     gateways: watch::Receiver<Gateways>,
     voice: Voice,
     mut stop: watch::Receiver<bool>,
@@ -46,7 +48,7 @@ pub async fn run(
             Role::Lapsed => voice.output.send_modify(lapsed),
             Role::Holder(holding) => {
                 voice.output.send_replace(Output::default());
-                begin(&mut work, &client, &options, holding, &gateways, &voice.output);
+                begin(&mut work, &client, &options, keys.as_ref(), holding, &gateways, &voice.output);
             }
         }
         tokio::select! {
@@ -83,6 +85,7 @@ fn begin(
     work: &mut JoinSet<()>,
     client: &Client,
     options: &Options,
+    keys: Option<&keys::Settings>,
     holding: Holding,
     gateways: &watch::Receiver<Gateways>,
     output: &watch::Sender<Output>,
@@ -91,5 +94,11 @@ fn begin(
     // Readers end with the task that owns them.
     work.spawn(async move { while readers.join_next().await.is_some() {} });
     work.spawn(apply::run(client.clone(), holding.clone(), options.meters.clone(), output.subscribe()));
-    work.spawn(controller::run(client.clone(), options.clone(), holding, seen, gateways.clone(), output.clone()));
+    let (tell, troubles) = watch::channel(Troubles::new());
+    if let Some(settings) = keys {
+        let (holding, meters, outputs) = (holding.clone(), options.meters.clone(), output.subscribe());
+        work.spawn(keys::run(client.clone(), holding, settings.clone(), meters, outputs, tell));
+    }
+    let heard = Heard { seen, gateways: gateways.clone(), troubles };
+    work.spawn(controller::run(client.clone(), options.clone(), holding, heard, output.clone()));
 }

@@ -24,6 +24,9 @@ pub fn status(kind: ObjectKind, wanted: &ObjectStatus, there: &Value, now: Times
         (ObjectKind::AccessTier, Some(count)) => status["attachedEndpoints"] = count.into(),
         _ => {}
     }
+    if let Some(count) = wanted.gateways {
+        status["gateways"] = count.into();
+    }
     let same = status.as_object().into_iter().flatten().all(|(member, value)| match member.as_str() {
         // Other people's conditions may stand among them.
         "conditions" => conditions.iter().all(|c| before.contains(&c)),

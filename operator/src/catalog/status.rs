@@ -41,6 +41,9 @@ pub enum Reason {
     BackendNotFound,
     BackendNotDaprEnabled,
     NoReadyPods,
+    KeysForbidden,
+    KeysNotOwned,
+    KeysFailed,
     Programmed,
     Pending,
     NoGatewaysConnected,
@@ -65,6 +68,9 @@ impl Reason {
             Reason::BackendNotFound => "BackendNotFound",
             Reason::BackendNotDaprEnabled => "BackendNotDaprEnabled",
             Reason::NoReadyPods => "NoReadyPods",
+            Reason::KeysForbidden => "KeysForbidden",
+            Reason::KeysNotOwned => "KeysNotOwned",
+            Reason::KeysFailed => "KeysFailed",
             Reason::Programmed => "Programmed",
             Reason::Pending => "Pending",
             Reason::NoGatewaysConnected => "NoGatewaysConnected",
@@ -105,12 +111,26 @@ pub struct ObjectStatus {
     /// Of an exposure: endpoints that some tier exposes. Of a tier: endpoints exposed under it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<u32>,
+    /// Of a Fleet: gateways that are connected to the operator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateways: Option<u32>,
     pub conditions: Vec<Condition>,
 }
 
 impl ObjectStatus {
     pub fn condition(&self, kind: ConditionType) -> Option<&Condition> {
         self.conditions.iter().find(|c| c.kind == kind)
+    }
+
+    /// Something that it needs is not there, beside what else may be missing.
+    pub(crate) fn lacks(&mut self, reason: Reason, message: &str) {
+        let Some(resolved) = self.conditions.iter_mut().find(|c| c.kind == ConditionType::ResolvedRefs) else { return };
+        if resolved.status == Status::False {
+            resolved.message = format!("{} {message}", resolved.message);
+        } else {
+            (resolved.status, resolved.reason) = (Status::False, reason);
+            message.clone_into(&mut resolved.message);
+        }
     }
 
     /// `Programmed`, where only the gateways' word is missing.
@@ -198,7 +218,7 @@ impl Findings {
                 message: programmed.1.to_owned(),
             },
         ];
-        ObjectStatus { observed_generation, endpoints, conditions }
+        ObjectStatus { observed_generation, endpoints, gateways: None, conditions }
     }
 }
 

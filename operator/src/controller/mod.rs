@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::catalog::{Compiled, ObjectStatus, compile, unattached};
 use crate::index::{Key, Object, ObjectKind, ObjectRef, World};
+use crate::keys::Troubles;
 use crate::lease::Holding;
 use crate::metrics::Meters;
 use crate::publish::{Gateway, Published, Publisher};
@@ -64,15 +65,17 @@ pub struct Output {
 /// Connected gateways, by fleet.
 pub type Gateways = BTreeMap<Key, Vec<Gateway>>;
 
+/// What the controller is told.
+#[derive(Debug)]
+pub struct Heard {
+    pub seen: mpsc::Receiver<Seen>,
+    pub gateways: watch::Receiver<Gateways>,
+    pub troubles: watch::Receiver<Troubles>,
+}
+
 /// Hears and publishes until `seen` ends.
-pub async fn run(
-    client: Client,
-    options: Options,
-    holding: Holding,
-    mut seen: mpsc::Receiver<Seen>,
-    mut gateways: watch::Receiver<Gateways>,
-    outputs: watch::Sender<Output>,
-) {
+pub async fn run(client: Client, options: Options, holding: Holding, heard: Heard, outputs: watch::Sender<Output>) {
+    let Heard { mut seen, mut gateways, mut troubles } = heard;
     let (quiet, at_most, retry) = (options.quiet, options.at_most, options.retry);
     let mut state = State::new(&options, holding);
     loop {
@@ -82,8 +85,10 @@ pub async fn run(
                 None => return,
             },
             Ok(()) = gateways.changed() => {}
+            Ok(()) = troubles.changed() => {}
         }
         state.gateways.clone_from(&gateways.borrow_and_update());
+        state.troubles.clone_from(&troubles.borrow_and_update());
         // What came together is one catalog, a `kubectl apply` of a folder for example.
         let latest = Instant::now() + at_most;
         while let Ok(Some(word)) = timeout_at((Instant::now() + quiet).min(latest), seen.recv()).await {
@@ -130,6 +135,7 @@ struct State {
     holding: Holding,
     meters: Meters,
     gateways: Gateways,
+    troubles: Troubles,
     world: Arc<World>,
     /// Since it was compiled last.
     changed: bool,
@@ -155,6 +161,7 @@ impl State {
         world.default_fleet_namespace.clone_from(&options.default_fleet_namespace);
         State {
             gateways: Gateways::new(),
+            troubles: Troubles::new(),
             world: Arc::new(world),
             changed: false,
             publisher: Publisher::new(holding.term),
@@ -288,7 +295,14 @@ impl State {
             let status = match self.fleet_of.get(object) {
                 Some(fleet) => {
                     let gateways = self.gateways.get(fleet).unwrap_or(&none);
-                    self.publisher.programmed(fleet, object, status.clone(), gateways)
+                    let mut status = self.publisher.programmed(fleet, object, status.clone(), gateways);
+                    if object.kind == ObjectKind::Fleet {
+                        status.gateways = Some(u32::try_from(gateways.len()).unwrap_or(u32::MAX));
+                        if let Some(trouble) = self.troubles.get(fleet) {
+                            status.lacks(trouble.reason(), &trouble.to_string());
+                        }
+                    }
+                    status
                 }
                 None => status.clone(),
             };

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, OwnerReference};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
@@ -28,6 +28,8 @@ pub struct Settings {
     pub name: String,
     /// Nobody else's, ever: a process that is started again is another one.
     pub identity: String,
+    /// Goes, and the lease with it.
+    pub owner: Option<OwnerReference>,
     /// Others take over when they saw no renewal for so long.
     pub duration: Duration,
     /// The holder stops when it could not renew for so long. Shorter than `duration`.
@@ -42,6 +44,7 @@ impl Settings {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             identity: identity.to_owned(),
+            owner: None,
             duration: Duration::from_secs(15),
             deadline: Duration::from_secs(10),
             every: Duration::from_secs(2),
@@ -227,11 +230,13 @@ impl Candidate {
 /// The record that this candidate writes.
 fn record(settings: &Settings, found: Option<&Lease>, acquired: Option<MicroTime>, transitions: i32) -> Lease {
     let now = MicroTime(Timestamp::now());
+    let before = found.map(|lease| lease.metadata.clone()).unwrap_or_default();
     Lease {
         metadata: ObjectMeta {
             name: Some(settings.name.clone()),
             namespace: Some(settings.namespace.clone()),
-            ..found.map(|lease| lease.metadata.clone()).unwrap_or_default()
+            owner_references: settings.owner.clone().map(|owner| vec![owner]).or(before.owner_references),
+            ..before
         },
         spec: Some(LeaseSpec {
             holder_identity: Some(settings.identity.clone()),

@@ -1,7 +1,9 @@
 //! The control plane, and what speaks to it.
 
+pub mod binary;
 pub mod certificates;
 pub mod control_plane;
+pub mod gateway;
 pub mod kubectl;
 pub mod operator;
 pub mod replica;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bannou_crds::catalog::Service;
 use bannou_operator::catalog::{Condition, ConditionType};
-use bannou_operator::controller::{Gateways, Options, Output, run};
+use bannou_operator::controller::{Gateways, Heard, Options, Output, run};
 use bannou_operator::index::{Key, ObjectKind, ObjectRef};
 use bannou_operator::lease::Holding;
 use bannou_operator::watch::watch;
@@ -32,7 +32,8 @@ impl Operator {
         let options = Options { retry: Duration::from_millis(200), ..Options::default() };
         let holding = Holding::new(term, Instant::now() + Duration::from_secs(24 * 3600));
         let (gateways, connected) = tokio::sync::watch::channel(Gateways::new());
-        controller.spawn(run(client, options, holding, seen, connected, sender));
+        let heard = Heard { seen, gateways: connected, troubles: tokio::sync::watch::channel(Default::default()).1 };
+        controller.spawn(run(client, options, holding, heard, sender));
         Operator { output, gateways, _tasks: tasks, _controller: controller }
     }
 

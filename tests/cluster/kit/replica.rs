@@ -47,7 +47,7 @@ impl Replica {
             runtime.block_on(async {
                 let client = super::control_plane::client_of(&kubeconfig).await;
                 tokio::select! {
-                    () = run(client, settings, Options::default(), connected, voice, stopped) => {}
+                    () = run(client, settings, Options::default(), None, connected, voice, stopped) => {}
                     // As by SIGKILL: what it spawned ends with the runtime, and nothing is let go of.
                     _ = killed => {}
                 }

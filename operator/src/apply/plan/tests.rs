@@ -7,7 +7,7 @@ use crate::index::{Object, decode};
 fn judged(status: Status, message: &str) -> ObjectStatus {
     let condition =
         Condition { kind: ConditionType::Accepted, status, reason: Reason::Accepted, message: message.to_owned() };
-    ObjectStatus { observed_generation: Some(3), endpoints: Some(2), conditions: vec![condition] }
+    ObjectStatus { observed_generation: Some(3), endpoints: Some(2), gateways: None, conditions: vec![condition] }
 }
 
 fn at(seconds: i64) -> Timestamp {
