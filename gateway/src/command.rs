@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 use crate::app;
 use crate::bus::Slot;
 use crate::bus::amqp::{Amqp, LOG_FILTER};
-use crate::config::{Args, Config, LogFormat};
+use crate::config::{Args, Config, LogFormat, Source};
 
 /// Checks, serves until SIGTERM or SIGINT, leaves.
 ///
@@ -21,28 +21,35 @@ pub fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let check = args.check_config;
     let (format, filter) = args.log();
     log(format, filter)?;
-    let Config { mut options, catalog: path, broker, worker_threads } = args.config()?;
+    let Config { mut options, source, broker, worker_threads } = args.config()?;
     let broker = broker.map(|broker| broker.amqp()).transpose()?;
-    let catalog = Arc::new(app::read_file(&path)?);
+    let (source, file) = match source {
+        Source::Operator(config) => (app::Source::from(config), None),
+        Source::File(path) => {
+            let (sender, receiver) = watch::channel(Arc::new(app::read_file(&path)?));
+            (receiver.into(), Some((path, sender)))
+        }
+    };
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = worker_threads {
         runtime.worker_threads(threads.max(1));
     }
     runtime.enable_all().build()?.block_on(async {
-        let (sender, receiver) = watch::channel(catalog);
         if check {
-            app::check(options, receiver)?;
+            app::check(options, source)?;
             println!("ok");
             return Ok(());
         }
         if let Some(config) = broker {
             options.bus = Amqp::new(config, Slot::random())?;
         }
-        let bound = app::build(options, receiver).await?;
+        let bound = app::build(options, source).await?;
         let (clients, operations, services) = (bound.client_addr(), bound.admin_addr(), bound.internal_addr());
         let inspect = bound.inspect_addr().map(tracing::field::display);
         tracing::info!(%clients, %operations, %services, inspect, "listening");
-        tokio::spawn(app::follow_file(path, sender, bound.rejected()));
+        if let Some((path, sender)) = file {
+            tokio::spawn(app::follow_file(path, sender, bound.rejected()));
+        }
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         bound
             .run(async move {

@@ -1,5 +1,6 @@
 //! What `bannou-gateway` can be told: by flag, by environment, by file, in this order of precedence.
 
+mod operator;
 mod services;
 
 use std::collections::BTreeMap;
@@ -17,16 +18,17 @@ use crate::bus::alive::Beat;
 use crate::bus::contract::ReplyAllow;
 use crate::bus::url::NotABroker;
 use crate::forward::{self, Secret};
-use crate::handle::{FleetKey, KeyTooShort};
 use crate::inspect;
 use crate::internal;
+use crate::keyring::{KeyFileError, Keyring};
 use crate::shared::Timing;
+use crate::sync::{self, NotAnOperator};
 pub use services::Broker;
 
 /// The data plane of Bannou: one WebSocket per client, frames routed by their header alone.
 ///
-/// Follows a catalog file that `bannou compile FOLDER -o FILE` wrote; when the file changes it is read again, and a bad
-/// one is reported and left: the last good one goes on. Clients connect to ws://HOST:PORT/connect.
+/// Follows the operator (--operator), or a catalog file that `bannou compile FOLDER -o FILE` wrote (--catalog); when that
+/// changes it is read again. A bad catalog is reported and left: the last good one goes on. Clients connect to ws://HOST:PORT/connect.
 #[derive(Debug, Parser)]
 #[command(name = "bannou-gateway", version)]
 pub struct Args {
@@ -49,6 +51,26 @@ pub struct Settings {
     #[arg(long, env = "BANNOU_CATALOG", value_name = "FILE")]
     catalog: Option<PathBuf>,
 
+    /// The operator to follow instead, wss://HOST:PORT. Needs --operator-ca, --operator-token-file and --pod-name.
+    #[arg(long, env = "BANNOU_OPERATOR", value_name = "URL")]
+    operator: Option<String>,
+
+    /// A PEM file with the certificates that vouch for the operator's; read at each dial.
+    #[arg(long, env = "BANNOU_OPERATOR_CA", value_name = "FILE")]
+    operator_ca: Option<PathBuf>,
+
+    /// A file with the projected token of this Pod's ServiceAccount, made for the operator; read at each dial.
+    #[arg(long, env = "BANNOU_OPERATOR_TOKEN_FILE", value_name = "FILE")]
+    operator_token_file: Option<PathBuf>,
+
+    /// The Pod that this gateway is, as the operator's API server knows it.
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    pod_name: Option<String>,
+
+    /// A folder where the operator's last good catalog is saved, so that a start without the operator serves it.
+    #[arg(long, env = "BANNOU_STATE_DIR", value_name = "FOLDER")]
+    state_dir: Option<PathBuf>,
+
     /// The address that clients connect to. [default: 0.0.0.0]
     #[arg(long, env = "BANNOU_BIND", value_name = "ADDRESS")]
     bind: Option<IpAddr>,
@@ -69,12 +91,13 @@ pub struct Settings {
     #[arg(long, env = "BANNOU_CONNECT_PATH", value_name = "PATH")]
     connect_path: Option<String>,
 
-    /// A file with at least 32 random bytes, the same on every gateway of a fleet. Without it this process makes its own,
-    /// and its handles and resume tokens mean nothing to any other.
+    /// A file with at least 32 random bytes, the same on every gateway of a fleet: the key by which sessions are opened. Those of
+    /// next.key and previous.key beside it are accepted, too; all are read again when they change. Without it this process
+    /// makes its own, and its handles and resume tokens mean nothing to any other.
     #[arg(long, env = "BANNOU_FLEET_KEY_FILE", value_name = "FILE")]
     fleet_key_file: Option<PathBuf>,
 
-    /// The folder that key files of issuers are read from. [default: the catalog's]
+    /// The folder that key files of issuers are read from. [default: the catalog's, or the current one]
     #[arg(long, env = "BANNOU_SECRETS_DIR", value_name = "FOLDER")]
     secrets_dir: Option<PathBuf>,
 
@@ -153,6 +176,10 @@ pub struct Settings {
     #[arg(long, env = "BANNOU_PING_SECONDS", value_name = "SECONDS")]
     ping_seconds: Option<u64>,
 
+    /// Between two pings to the operator, in milliseconds; what else is waited for on its link is so many times that.
+    #[arg(long, env = "BANNOU_OPERATOR_PING_MS", value_name = "MS", hide = true)]
+    operator_ping_ms: Option<u64>,
+
     /// How long a silent gateway of the fleet is taken for alive, in milliseconds. The same on all of them.
     #[arg(long, env = "BANNOU_DEAD_AFTER_MS", value_name = "MS", hide = true)]
     dead_after_ms: Option<u64>,
@@ -185,16 +212,32 @@ pub enum LogFormat {
 /// Everything read and checked, as far as that goes without listening.
 pub struct Config {
     pub options: Options,
-    pub catalog: PathBuf,
+    pub source: Source,
     /// `None`: the bus inside the process.
     pub broker: Option<Broker>,
     pub worker_threads: Option<usize>,
 }
 
+/// Where catalogs come from.
+pub enum Source {
+    File(PathBuf),
+    Operator(Box<sync::Config>),
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("no catalog: give --catalog FILE (write one with `bannou compile FOLDER -o FILE`)")]
+    #[error("no catalog: give --operator URL, or --catalog FILE (write one with `bannou compile FOLDER -o FILE`)")]
     NoCatalog,
+    #[error("--operator and --catalog exclude each other: one of them says what to serve")]
+    TwoCatalogs,
+    #[error("--operator: {0}")]
+    Operator(#[from] NotAnOperator),
+    #[error("--operator needs {0}")]
+    OperatorNeeds(&'static str),
+    #[error("{0} needs --operator")]
+    WithoutOperator(&'static str),
+    #[error("--state-dir {path}: {error}: name a folder that this process may write to", path = path.display())]
+    StateDir { path: PathBuf, error: std::io::Error },
     #[error("{what} {path}: {error}", path = path.display())]
     File { what: &'static str, path: PathBuf, error: String },
     #[error("--tls-cert and --tls-key come together: the other one is missing")]
@@ -211,8 +254,8 @@ pub enum ConfigError {
     CaWithoutTls(String),
     #[error("{0} needs --broker")]
     WithoutBroker(&'static str),
-    #[error("--fleet-key-file {path}: {error}", path = path.display())]
-    FleetKey { path: PathBuf, error: KeyTooShort },
+    #[error("--fleet-key-file: {0}")]
+    FleetKey(#[from] KeyFileError),
 }
 
 macro_rules! first_of {
@@ -236,7 +279,7 @@ impl Settings {
     fn or(self, file: Settings) -> Settings {
         let flags = self;
         first_of! { flags, file:
-            catalog, bind, port, admin_bind, admin_port, connect_path, fleet_key_file, secrets_dir, tls_cert, tls_key,
+            catalog, operator, operator_ca, operator_token_file, pod_name, state_dir, operator_ping_ms, bind, port, admin_bind, admin_port, connect_path, fleet_key_file, secrets_dir, tls_cert, tls_key,
             dapr_http, dapr_api_token_file, cluster_domain, broker_ca, broker_password_file, internal_bind, internal_port,
             internal_tokens, dapr_app_token_file, inspect_port, max_connections, drain_seconds, ping_seconds, dead_after_ms,
             log_grace_ms, worker_threads,
@@ -266,9 +309,25 @@ impl Args {
     /// The first setting that cannot be.
     pub fn config(self) -> Result<Config, ConfigError> {
         let s = self.settings;
-        let catalog = s.catalog.ok_or(ConfigError::NoCatalog)?;
+        let operator = operator::Given {
+            operator: s.operator,
+            ca: s.operator_ca,
+            token_file: s.operator_token_file,
+            pod: s.pod_name,
+            state_dir: s.state_dir,
+            ping_ms: s.operator_ping_ms,
+        };
+        let source = match (s.catalog, operator.config()?) {
+            (Some(_), Some(_)) => return Err(ConfigError::TwoCatalogs),
+            (Some(file), None) => Source::File(file),
+            (None, Some(operator)) => Source::Operator(Box::new(operator)),
+            (None, None) => return Err(ConfigError::NoCatalog),
+        };
         let everywhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let folder = || catalog.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+        let folder = || {
+            let file = if let Source::File(file) = &source { file.parent() } else { None };
+            file.filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+        };
         let tls = match (s.tls_cert, s.tls_key) {
             (None, None) => None,
             (Some(cert), Some(key)) => Some(tls(&cert, &key)?),
@@ -282,11 +341,7 @@ impl Args {
                 .and_then(|bytes| String::from_utf8(bytes).ok()),
             None => std::env::var("DAPR_API_TOKEN").ok(),
         };
-        let fleet_key = match s.fleet_key_file {
-            None => FleetKey::random(),
-            Some(path) => FleetKey::from_root(&read("--fleet-key-file", &path)?)
-                .map_err(|error| ConfigError::FleetKey { path, error })?,
-        };
+        let keyring = s.fleet_key_file.map_or_else(|| Ok(Keyring::random()), Keyring::from_file)?;
         let mut forward = forward::Config {
             dapr_http: Some(url("--dapr-http", &dapr_http)?),
             dapr_api_token: dapr_api_token.filter(|t| !t.is_empty()).map(Secret::new),
@@ -318,7 +373,7 @@ impl Args {
             client_addr: SocketAddr::new(s.bind.unwrap_or(everywhere), s.port.unwrap_or(8080)),
             admin_addr: SocketAddr::new(s.admin_bind.unwrap_or(everywhere), s.admin_port.unwrap_or(9080)),
             connect_path: s.connect_path.unwrap_or(defaults.connect_path),
-            fleet_key,
+            keyring: Arc::new(keyring),
             tls,
             forward,
             secrets: Secrets::Dir(s.secrets_dir.unwrap_or_else(folder)),
@@ -332,7 +387,7 @@ impl Args {
             extra_routes: defaults.extra_routes,
             extra_origins: defaults.extra_origins,
         };
-        Ok(Config { options, catalog, broker, worker_threads: s.worker_threads })
+        Ok(Config { options, source, broker, worker_threads: s.worker_threads })
     }
 }
 
@@ -396,7 +451,7 @@ mod tests {
         let config = args(&["--config", file.to_str().unwrap(), "--port", "3"]).with_file().unwrap().config().unwrap();
         assert_eq!(config.options.client_addr.port(), 3);
         assert_eq!(config.options.admin_addr.port(), 2);
-        assert_eq!(config.catalog, Path::new("/c.json"));
+        assert!(matches!(config.source, Source::File(path) if path == Path::new("/c.json")));
         assert!(config.options.forward.overrides.contains_key("a"));
     }
 

@@ -3,10 +3,13 @@
 //! A handle means nothing without the key, differs on every connection, and comes out the same again for the same nonce
 //! on any gateway that has the key. It is no permission by itself: what it opens to must be in the session's own set.
 
+use std::fmt;
+
 use aes::Aes128;
 use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use bannou_crds::Target;
 use hmac::{Hmac, Mac};
+use serde::{Serialize, Serializer};
 use sha2::Sha256;
 
 /// Sixteen bytes on the wire.
@@ -21,10 +24,27 @@ pub const TEXT_LEN: usize = 36;
 )]
 pub struct KeyTooShort(pub usize);
 
+/// Tells keys apart, and nothing of what they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyId([u8; 8]);
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Serialize for KeyId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// The root secret of a fleet and what is derived from it. Never printed, never sent.
 pub struct FleetKey {
     handles: Aes128,
     resume: [u8; 32],
+    id: KeyId,
 }
 
 impl FleetKey {
@@ -37,7 +57,10 @@ impl FleetKey {
         let handles = derive(root, b"bannou.v1 handles");
         let mut block_key = [0u8; 16];
         block_key.copy_from_slice(&handles[..16]);
-        Ok(FleetKey { handles: Aes128::new(&Array(block_key)), resume: derive(root, b"bannou.v1 resume") })
+        let mut id = [0u8; 8];
+        id.copy_from_slice(&derive(root, b"bannou.v1 id")[..8]);
+        let resume = derive(root, b"bannou.v1 resume");
+        Ok(FleetKey { handles: Aes128::new(&Array(block_key)), resume, id: KeyId(id) })
     }
 
     /// A key of this process alone: its handles mean nothing to any other gateway.
@@ -66,6 +89,10 @@ impl FleetKey {
         self.handles.decrypt_block(&mut block);
         let both = u128::from_be_bytes(block.0);
         ((both >> 64) as u64 == nonce).then_some(Target(both as u64))
+    }
+
+    pub fn id(&self) -> KeyId {
+        self.id
     }
 
     /// The key that seals resume tokens.

@@ -1,4 +1,4 @@
-//! The gateway alone, following a catalog file.
+//! The gateway: follows the operator, or a catalog file.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Resume tokens: what a gateway needs to take a session over, sealed under the fleet's key.
+//! Resume tokens: what a gateway needs to take a session over, sealed under a key of the fleet.
 //!
 //! The gateway that had the session reads of it what [`Claim`] holds; the rest is for those that never knew it.
 
@@ -8,16 +8,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::handle::random;
+use crate::handle::{KeyId, random};
 
 /// Larger than this a token is not sent.
 pub const MAX_TOKEN: usize = 4096;
 
 /// What a token holds today. Grants and groups join it with the features they belong to.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub struct Contents<'a> {
     pub session: Uuid,
     pub nonce: u64,
+    /// Of the session's handles, which need not be the one that seals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyId>,
     /// Counts the changes of rights in this session.
     pub rights: u64,
     /// Of its home.
@@ -102,6 +105,7 @@ mod tests {
         Contents {
             session: Uuid::from_u128(3),
             nonce: 1,
+            key: None,
             rights: 1,
             tag: 1,
             cursor: 5,

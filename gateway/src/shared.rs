@@ -19,12 +19,12 @@ use crate::bus::records::SessionEvent;
 use crate::bus::{Bus, Slot};
 use crate::deliver::Desk;
 use crate::forward::Forwarder;
-use crate::handle::FleetKey;
+use crate::keyring::Keyring;
 use crate::metrics::Metrics;
-use crate::resume::Sealer;
 use crate::session::Session;
 use crate::snapshot::Snapshot;
-use crate::table::Table;
+use crate::sync;
+use crate::table::{SHARDS, Table};
 use crate::tiers::TierSet;
 
 /// Pings, deadlines and what the protocol leaves to the gateway. Seconds and milliseconds of wall-clock-free time.
@@ -57,6 +57,9 @@ impl Default for Timing {
         }
     }
 }
+
+/// Sessions that adapt to a new catalog before others have their turn.
+const AT_ONCE: usize = 32;
 
 /// How long the last words may take.
 const SAID_WITHIN: Duration = Duration::from_secs(3);
@@ -96,9 +99,15 @@ impl Fleet {
     }
 }
 
+/// What is obeyed at first, and who says what follows.
+pub struct Configuration {
+    pub snapshot: Arc<Snapshot>,
+    /// `None`: somebody who is always there, such as a file.
+    pub operator: Option<Arc<sync::State>>,
+}
+
 pub struct Shared {
-    pub key: FleetKey,
-    pub sealer: Sealer,
+    pub keyring: Arc<Keyring>,
     /// The first part of every `client_id`.
     pub slot: Slot,
     pub desk: Desk,
@@ -107,6 +116,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     pub table: Table,
     pub snapshot: ArcSwap<Snapshot>,
+    /// What is known of the operator, where there is one.
+    pub operator: Option<Arc<sync::State>>,
     pub forwarder: Arc<Forwarder>,
     pub failures: FailureLimiter,
     pub timing: Timing,
@@ -116,16 +127,18 @@ pub struct Shared {
     pub directory: Arc<Directory>,
     closer: Closing,
     leaving: Notify,
-    /// Without word from the fleet for too long: revocations could have been missed.
+    /// Every session is to look at what is in force.
+    changed: Notify,
+    /// Without word from fleet or operator for too long: revocations could have been missed.
     anonymous_only: AtomicBool,
     started: Instant,
 }
 
 impl Shared {
     pub fn new(
-        key: FleetKey,
+        keyring: Arc<Keyring>,
         metrics: Arc<Metrics>,
-        snapshot: Arc<Snapshot>,
+        config: Configuration,
         forwarder: Arc<Forwarder>,
         timing: Timing,
         fleet: Fleet,
@@ -133,13 +146,13 @@ impl Shared {
     ) -> Shared {
         let Fleet { desk, alive, announcer, directory, closer } = fleet;
         Shared {
-            sealer: Sealer::new(key.resume_key()),
-            key,
+            keyring,
             slot: desk.bus.slot(),
             max_absent: max_connections,
             metrics,
             table: Table::default(),
-            snapshot: ArcSwap::new(snapshot),
+            snapshot: ArcSwap::new(config.snapshot),
+            operator: config.operator,
             forwarder,
             failures: FailureLimiter::default(),
             timing,
@@ -150,6 +163,7 @@ impl Shared {
             directory,
             closer,
             leaving: Notify::new(),
+            changed: Notify::new(),
             anonymous_only: AtomicBool::new(false),
             started: Instant::now(),
         }
@@ -163,6 +177,11 @@ impl Shared {
     /// Another gateway speaks for this session from now on.
     pub fn disown(&self, session: Uuid) {
         self.announcer.disown(session, true);
+    }
+
+    /// Nothing is known yet of what is to be served.
+    pub fn awaits_catalog(&self) -> bool {
+        self.operator.as_ref().is_some_and(|operator| operator.awaits_catalog())
     }
 
     /// The tiers that a principal holds by admission, as far as this gateway may tell.
@@ -201,11 +220,24 @@ impl Shared {
     /// One tick of the clock of all timers.
     pub fn sweep(self: &Arc<Self>) {
         let now = self.now_ms();
-        let max_age = self.snapshot.load().catalog.fleet.max_control_age_ms;
-        let anonymous_only = self.alive.cut_off(max_age) >= CutOff::Privileges;
+        let (control_age, config_age) = {
+            let snapshot = self.snapshot.load();
+            (snapshot.catalog.fleet.max_control_age_ms, snapshot.catalog.fleet.max_config_age_ms)
+        };
+        let control = self.alive.cut_off(control_age) >= CutOff::Privileges;
+        let config = self.operator.as_ref().is_some_and(|operator| operator.silent_ms() > config_age);
+        let anonymous_only = control || config;
         if self.anonymous_only.swap(anonymous_only, Ordering::Relaxed) != anonymous_only {
-            tracing::warn!(anonymous_only, "the age of the control stream decides about tiers");
-            self.table.each(Session::catalog_changed);
+            tracing::warn!(
+                anonymous_only,
+                control,
+                config,
+                "the age of control stream or configuration decides about tiers"
+            );
+            self.changed.notify_one();
+        }
+        if let Some(operator) = &self.operator {
+            operator.measure();
         }
         self.table.each(|session| session.sweep(now));
         self.desk.sweep(self, now);
@@ -236,10 +268,26 @@ impl Shared {
         self.started.elapsed().as_millis() as u64
     }
 
-    /// Puts a snapshot into force; every session adapts by itself.
+    /// Puts a snapshot into force; every session adapts by itself, once [`Shared::spread`] has come to it.
     pub fn apply(&self, snapshot: Arc<Snapshot>) {
         self.snapshot.store(snapshot);
         self.metrics.catalog_applied.inc();
-        self.table.each(Session::catalog_changed);
+        self.changed.notify_one();
+    }
+
+    /// Makes sessions look at what is in force whenever that changes, a few at a time: a frame that is relayed meanwhile waits for
+    /// these few, not for all. For ever.
+    pub async fn spread(&self) {
+        loop {
+            // What changes while this goes round is kept for another round.
+            self.changed.notified().await;
+            for part in 0..SHARDS {
+                for few in self.table.part(part).chunks(AT_ONCE) {
+                    few.iter().for_each(Session::catalog_changed);
+                    tokio::task::yield_now().await;
+                }
+            }
+            self.table.each_waiting(Session::catalog_changed);
+        }
     }
 }

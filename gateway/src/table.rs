@@ -75,7 +75,12 @@ impl Table {
         for shard in &self.shards {
             shard.lock().values().for_each(&f);
         }
-        self.waiting.lock().iter().for_each(&f);
+        self.each_waiting(f);
+    }
+
+    /// The same for those whose identity is not decided yet.
+    pub fn each_waiting(&self, f: impl Fn(&Arc<Session>)) {
+        self.waiting.lock().iter().for_each(f);
     }
 
     /// One of [`SHARDS`] parts of everybody whose identity is known.

@@ -1,10 +1,11 @@
 //! What a session may see and do: shared by all sessions that hold the same tiers of the same snapshot.
 
 use std::cmp::Ordering;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bannou_crds::Target;
 use bannou_crds::catalog::{Limits, Peers};
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use crate::snapshot::{Entry, Snapshot, What};
@@ -68,6 +69,8 @@ pub struct View {
     /// Indexes into `snapshot.entries` of what may be used, in order of name.
     pub allowed: Box<[u32]>,
     bitmap: Box<[u64]>,
+    /// What leads here from views that sessions came from, found once for all of them.
+    changes: Mutex<Vec<Way>>,
 }
 
 impl View {
@@ -89,7 +92,17 @@ impl View {
             }
         }
         let set: String = digest.finalize()[..8].iter().map(|b| format!("{b:02x}")).collect();
-        View { snapshot, tiers, tier_names, limits, peers, set, allowed: allowed.into(), bitmap }
+        View {
+            snapshot,
+            tiers,
+            tier_names,
+            limits,
+            peers,
+            set,
+            allowed: allowed.into(),
+            bitmap,
+            changes: Mutex::default(),
+        }
     }
 
     /// Names of the tiers held.
@@ -126,11 +139,31 @@ pub struct Change {
     pub added: bool,
 }
 
-/// Everything that must be said to lead somebody from one view to another, in order of name.
-pub fn changes(old: &View, new: &View) -> Vec<Change> {
+/// What must be said to somebody who comes from that view.
+type Way = (Weak<View>, Arc<[Change]>);
+
+/// Views that somebody comes from at one time: those of a snapshot or two, and the tiers before a login.
+const KNOWN_CHANGES: usize = 16;
+
+/// Everything that must be said to lead somebody from one view to another, in order of name. Of 10,000 names it is found in a
+/// fraction of a millisecond, and sessions that go the same way share it.
+pub fn changes(old: &Arc<View>, new: &View) -> Arc<[Change]> {
     if old.set == new.set {
-        return Vec::new();
+        return Arc::default();
     }
+    let mut known = new.changes.lock();
+    if let Some((_, changes)) = known.iter().find(|(from, _)| std::ptr::eq(from.as_ptr(), Arc::as_ptr(old))) {
+        return changes.clone();
+    }
+    let found: Arc<[Change]> = difference(old, new).into();
+    if known.len() >= KNOWN_CHANGES {
+        known.remove(0);
+    }
+    known.push((Arc::downgrade(old), found.clone()));
+    found
+}
+
+fn difference(old: &View, new: &View) -> Vec<Change> {
     let change = |entry: &Entry, added| Change {
         name: entry.name.clone(),
         target: entry.target,

@@ -32,6 +32,9 @@ async fn ready(State(door): State<Arc<Door>>) -> impl IntoResponse {
     if door.draining.load(Ordering::Relaxed) {
         awaited.push("nothing: this gateway is draining and will not be ready again".to_owned());
     }
+    if door.shared.awaits_catalog() {
+        awaited.push("the operator's first catalog".to_owned());
+    }
     awaited.extend(door.shared.desk.awaiting());
     let snapshot = door.shared.snapshot.load_full();
     let through_sidecar = snapshot.catalog.services.iter().any(|s| matches!(s.backend, Backend::Dapr { .. }));

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bannou_crds::{Catalog, catalog};
 use tokio::sync::watch;
 
 use crate::auth::{ConfigError, JwksCache, Secrets, Verifier};
-use crate::forward::Forwarder;
+use crate::forward::{Forwarder, RouteError};
+use crate::mounted::{LOOK, stamp};
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::tiers::MAX_TIERS;
@@ -57,14 +57,13 @@ pub async fn follow_file(
     rejected: prometheus_client::metrics::counter::Counter,
 ) {
     let mut seen = stamp(&path);
-    let mut every = tokio::time::interval(Duration::from_millis(500));
+    let mut every = tokio::time::interval(LOOK);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = every.tick() => {}
             () = out.closed() => return,
         }
-        // Polled, since a ConfigMap's file is a link to a link that is swapped: watchers lose it.
         let now = stamp(&path);
         if now == seen {
             continue;
@@ -88,64 +87,66 @@ pub async fn follow_file(
     }
 }
 
-fn stamp(path: &Path) -> Option<(std::time::SystemTime, u64, PathBuf)> {
-    let meta = std::fs::metadata(path).ok()?;
-    Some((meta.modified().ok()?, meta.len(), std::fs::canonicalize(path).ok()?))
-}
-
-/// Makes snapshots of what a channel brings.
-pub(super) struct Follower {
-    catalogs: watch::Receiver<Arc<Catalog>>,
+/// Makes snapshots of catalogs.
+pub(super) struct Maker {
     secrets: Secrets,
     jwks: Arc<JwksCache>,
     forwarder: Arc<Forwarder>,
 }
 
-impl Follower {
-    pub fn new(
-        catalogs: watch::Receiver<Arc<Catalog>>,
-        secrets: Secrets,
-        jwks: Arc<JwksCache>,
-        forwarder: Arc<Forwarder>,
-    ) -> Follower {
-        Follower { catalogs, secrets, jwks, forwarder }
+/// A snapshot, and what of its catalog is left out: endpoints that no request can be made for.
+pub(super) type Made = (Arc<Snapshot>, Vec<RouteError>);
+
+impl Maker {
+    pub fn new(secrets: Secrets, jwks: Arc<JwksCache>, forwarder: Arc<Forwarder>) -> Maker {
+        Maker { secrets, jwks, forwarder }
     }
 
-    pub fn first(&self) -> Result<Arc<Snapshot>, Rejected> {
-        let catalog = self.catalogs.borrow().clone();
-        self.snapshot(catalog)
-    }
-
-    fn snapshot(&self, catalog: Arc<Catalog>) -> Result<Arc<Snapshot>, Rejected> {
+    /// # Errors
+    /// What of it cannot be obeyed at all.
+    pub fn make(&self, catalog: Arc<Catalog>) -> Result<Made, Rejected> {
         super::fits(&catalog)?;
         let verifier = Verifier::new(&catalog.fleet, &catalog.claim_paths(), &self.secrets, &self.jwks)?;
-        let (routes, errors) = self.forwarder.routes(&catalog);
-        for error in errors {
-            tracing::error!("an endpoint is left out: {error}");
-        }
+        let (routes, left_out) = self.forwarder.routes(&catalog);
         let routes: HashMap<_, _> = routes.into_iter().collect();
-        Ok(Arc::new(Snapshot::new(catalog, Arc::new(verifier), |target| routes.get(&target).cloned())))
+        Ok((Arc::new(Snapshot::new(catalog, Arc::new(verifier), |target| routes.get(&target).cloned())), left_out))
     }
 
-    pub async fn run(mut self, shared: Arc<Shared>) {
-        while self.catalogs.changed().await.is_ok() {
-            let catalog = self.catalogs.borrow_and_update().clone();
-            match self.snapshot(catalog) {
-                Ok(snapshot) => {
-                    tracing::info!(
-                        services = snapshot.catalog.services.len(),
-                        tiers = snapshot.catalog.tiers.len(),
-                        "a new catalog is in force"
-                    );
-                    shared.apply(snapshot);
-                }
-                Err(error) => {
-                    shared.metrics.catalog_rejected.inc();
-                    tracing::error!("the catalog is refused, the last good one goes on: {error}");
-                }
+    /// The same, where what is left out is told in the log alone.
+    ///
+    /// # Errors
+    /// As [`Maker::make`].
+    pub fn make_leniently(&self, catalog: Arc<Catalog>) -> Result<Arc<Snapshot>, Rejected> {
+        let (snapshot, left_out) = self.make(catalog)?;
+        for error in left_out {
+            tracing::error!("an endpoint is left out: {error}");
+        }
+        Ok(snapshot)
+    }
+}
+
+/// Puts into force what a channel brings; the last good one goes on.
+pub(super) async fn follow(mut catalogs: watch::Receiver<Arc<Catalog>>, maker: Arc<Maker>, shared: Arc<Shared>) {
+    while catalogs.changed().await.is_ok() {
+        let catalog = catalogs.borrow_and_update().clone();
+        let making = maker.clone();
+        // Tens of milliseconds for a large one, during which nobody's frames should wait.
+        let made = tokio::task::spawn_blocking(move || making.make_leniently(catalog)).await;
+        match made.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) {
+            Ok(snapshot) => {
+                tracing::info!(
+                    services = snapshot.catalog.services.len(),
+                    tiers = snapshot.catalog.tiers.len(),
+                    "a new catalog is in force"
+                );
+                shared.apply(snapshot);
+            }
+            Err(error) => {
+                shared.metrics.catalog_rejected.inc();
+                tracing::error!("the catalog is refused, the last good one goes on: {error}");
             }
         }
-        // The source is gone; what it last said holds.
-        std::future::pending::<()>().await;
     }
+    // The source is gone; what it last said holds.
+    std::future::pending::<()>().await;
 }

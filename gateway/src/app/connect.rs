@@ -145,6 +145,10 @@ type Admitted = (Option<Principal>, Hello, Option<&'static str>, Option<Box<str>
 
 async fn admit(door: &Door, headers: &HeaderMap, address: IpAddr) -> Result<Admitted, Refused> {
     let shared = &door.shared;
+    if shared.awaits_catalog() {
+        let detail = "this gateway has not heard from its operator yet: try another";
+        return Err(Refused::later(503, "no catalog", detail, "5"));
+    }
     let snapshot = shared.snapshot.load_full();
     if let Some(origin) = headers.get(ORIGIN) {
         let allowed = |o: &String| o.as_bytes().eq_ignore_ascii_case(origin.as_bytes());

@@ -6,6 +6,7 @@ mod connect;
 mod drain;
 pub(crate) mod listen;
 mod offline;
+mod source;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,25 +15,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bannou_crds::Catalog;
 use prometheus_client::metrics::counter::Counter;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 use crate::auth::{JwksCache, Secrets};
 use crate::bus::contract::ReplyAllow;
 use crate::bus::local::LocalBroker;
 use crate::bus::{Bus, Slot};
 use crate::forward::{self, Forwarder};
-use crate::handle::FleetKey;
 use crate::inspect;
 use crate::internal;
+use crate::keyring::Keyring;
 use crate::metrics::Metrics;
-use crate::shared::{Fleet, Shared, Timing};
-use crate::snapshot::Snapshot;
+use crate::shared::{Configuration, Fleet, Shared, Timing};
 
 pub use catalog::{Rejected, follow_file, read_file};
 pub use offline::{fits, offline};
+pub use source::Source;
 
 /// Everything that one gateway can be told at its start.
 pub struct Options {
@@ -40,7 +39,7 @@ pub struct Options {
     pub admin_addr: SocketAddr,
     /// Where clients upgrade.
     pub connect_path: String,
-    pub fleet_key: FleetKey,
+    pub keyring: Arc<Keyring>,
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Served on the client port beside `connect_path`.
     pub extra_routes: axum::Router,
@@ -68,7 +67,7 @@ impl Default for Options {
             client_addr: ([127, 0, 0, 1], 8080).into(),
             admin_addr: ([127, 0, 0, 1], 9080).into(),
             connect_path: "/connect".to_owned(),
-            fleet_key: FleetKey::random(),
+            keyring: Arc::new(Keyring::random()),
             tls: None,
             extra_routes: axum::Router::new(),
             extra_origins: Vec::new(),
@@ -130,25 +129,22 @@ pub(crate) struct Door {
 ///
 /// # Errors
 /// As [`build`].
-pub fn check(options: Options, catalogs: watch::Receiver<Arc<Catalog>>) -> Result<(), StartError> {
-    // A check asks nobody: keys behind URLs are fetched by those who serve.
-    prepare(options.forward, options.secrets, catalogs, JwksCache::offline()).map(drop)
+pub fn check(options: Options, source: impl Into<Source>) -> Result<(), StartError> {
+    // A check asks nobody: keys behind URLs are fetched by those who serve, and operators dialled.
+    prepare(options.forward, options.secrets, source.into(), JwksCache::offline()).map(drop)
 }
-
-type Prepared = (Arc<Forwarder>, catalog::Follower, Arc<Snapshot>);
 
 fn prepare(
     forward: forward::Config,
     secrets: Secrets,
-    catalogs: watch::Receiver<Arc<Catalog>>,
+    source: Source,
     jwks: Arc<JwksCache>,
-) -> Result<Prepared, StartError> {
+) -> Result<(Arc<Forwarder>, source::Prepared), StartError> {
     // Whoever embeds the gateway may have chosen the same one already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let forwarder = Arc::new(Forwarder::new(forward)?);
-    let follow = catalog::Follower::new(catalogs, secrets, jwks, forwarder.clone());
-    let snapshot = follow.first()?;
-    Ok((forwarder, follow, snapshot))
+    let maker = Arc::new(catalog::Maker::new(secrets, jwks, forwarder.clone()));
+    Ok((forwarder, source.prepare(maker)?))
 }
 
 /// A gateway that listens already and does not serve yet.
@@ -164,22 +160,22 @@ pub struct Bound {
     router: axum::Router,
     tls: Option<Arc<rustls::ServerConfig>>,
     drain: Duration,
-    follow: catalog::Follower,
+    follow: source::Follow,
 }
 
-/// Binds every listener and compiles the first catalog; nothing is served before [`Bound::run`].
+/// Binds every listener and compiles the first catalog, where there is one already; nothing is served before [`Bound::run`].
 ///
 /// Needs a tokio runtime around it: the listeners belong to one.
 ///
 /// # Errors
 /// A sentence that says what to do.
 #[expect(clippy::unused_async, reason = "what binds to a runtime must be called inside one")]
-pub async fn build(options: Options, catalogs: watch::Receiver<Arc<Catalog>>) -> Result<Bound, StartError> {
+pub async fn build(options: Options, source: impl Into<Source>) -> Result<Bound, StartError> {
     let Options {
         client_addr,
         admin_addr,
         connect_path,
-        fleet_key,
+        keyring,
         tls,
         extra_routes,
         extra_origins,
@@ -200,8 +196,11 @@ pub async fn build(options: Options, catalogs: watch::Receiver<Arc<Catalog>>) ->
     let mut metrics = Metrics::default();
     metrics.registry.register_collector(Box::new(jwks.clone()));
     bus.register(&mut metrics.registry);
+    let (forwarder, source::Prepared { snapshot, follow }) = prepare(forward, secrets, source.into(), jwks)?;
+    if let Some(operator) = follow.operator() {
+        operator.register(&mut metrics.registry);
+    }
     let metrics = Arc::new(metrics);
-    let (forwarder, follow, snapshot) = prepare(forward, secrets, catalogs, jwks)?;
     let (clients, client_addr) = listen("clients", client_addr)?;
     let (admin, admin_addr) = listen("operations", admin_addr)?;
     let (services, internal_addr) = listen("services", internal.addr)?;
@@ -210,8 +209,11 @@ pub async fn build(options: Options, catalogs: watch::Receiver<Arc<Catalog>>) ->
     // A start and an end for each session that is there, and as many again.
     let events = max_connections.saturating_mul(4);
     let fleet = Fleet::new(bus, reply_allow, internal_addr.to_string(), timing.beat, metrics.fleet.clone(), events);
-    let shared = Arc::new(Shared::new(fleet_key, metrics, snapshot, forwarder, timing, fleet, max_connections));
-    shared.metrics.catalog_applied.inc();
+    let config = Configuration { snapshot, operator: follow.operator().cloned() };
+    let shared = Arc::new(Shared::new(keyring, metrics, config, forwarder, timing, fleet, max_connections));
+    if !shared.awaits_catalog() {
+        shared.metrics.catalog_applied.inc();
+    }
     let door = Arc::new(Door { shared, extra_origins, max_connections, draining: AtomicBool::new(false) });
     let router = connect::router(&door, &connect_path).merge(extra_routes);
     let internal = (services, internal.access);
@@ -273,9 +275,15 @@ impl Bound {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Deposed> {
         let Bound { door, clients, admin, internal: (services, access), inspect, router, tls, drain, follow, .. } =
             self;
+        // Before anybody is admitted: a saved catalog may be older than it may count in full.
+        door.shared.sweep();
         let bus = tokio::spawn(door.shared.clone().serve_bus());
         let sweeper = tokio::spawn(sweep(door.shared.clone()));
+        let shared = door.shared.clone();
+        let spreading = tokio::spawn(async move { shared.spread().await });
         let follower = tokio::spawn(follow.run(door.shared.clone()));
+        let keyring = door.shared.keyring.clone();
+        let keys = tokio::spawn(async move { keyring.follow().await });
         let operations = tokio::spawn(admin::serve(admin, door.clone()));
         let known = internal::Known { alive: door.shared.alive.clone(), directory: door.shared.directory.clone() };
         let speaking = tokio::spawn(internal::serve(services, door.shared.clone(), access, Arc::new(known)));
@@ -298,7 +306,7 @@ impl Bound {
             door.shared.desk.depose(&door.shared);
             drain::leave(&door, Duration::ZERO, accepting).await;
         }
-        for task in [sweeper, follower, operations, speaking, inspecting, bus] {
+        for task in [sweeper, spreading, follower, keys, operations, speaking, inspecting, bus] {
             task.abort();
         }
         ended

@@ -44,7 +44,7 @@ pub fn preview(shared: &Shared, candidate: &Arc<Snapshot>) -> Preview {
 
 /// What differs between two views.
 struct Known {
-    differs: Vec<Change>,
+    differs: std::sync::Arc<[Change]>,
     /// Kept, so that no other view comes to stand at their places.
     _views: [Arc<View>; 2],
 }

@@ -192,7 +192,7 @@ impl Frames {
 
     fn route(&self, handle: &Handle) -> Route {
         let session = &self.session;
-        let Some(target) = session.shared.key.open(session.nonce(), handle) else { return Route::Forbidden };
+        let Some(target) = session.open(handle) else { return Route::Forbidden };
         match target.kind() {
             Some(Kind::Peer) => {
                 let state = session.state.lock();
@@ -392,7 +392,7 @@ impl Handler for Frames {
             return self.illegal(header, &format!("illegal flags: {}", flag_names(header.id)));
         };
         self.session.shared.metrics.refuse_frame("too large");
-        let open = self.session.shared.key.open(self.session.nonce(), &header.handle);
+        let open = self.session.open(&header.handle);
         if kind == FromClient::Request && open.is_some_and(|target| self.in_flight(target, header)) {
             return self.duplicate(header);
         }

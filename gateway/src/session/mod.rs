@@ -28,7 +28,8 @@ use uuid::Uuid;
 use crate::auth::Principal;
 use crate::bus::records::{SessionEvent, SessionEventKind};
 use crate::control::{Reconnect, closing};
-use crate::handle::{Handle, random};
+use crate::handle::{Handle, KeyId, random};
+use crate::keyring::Key;
 use crate::shared::Shared;
 use crate::view::View;
 use crate::ws::{Limits, Writer};
@@ -94,21 +95,20 @@ struct State {
 }
 
 /// What a session keeps wherever it goes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 struct Identity {
     id: Uuid,
     nonce: u64,
+    /// What its handles are made with, whatever the fleet's is by now.
+    key: Arc<Key>,
     /// As others know it: of kind peer, by its id.
     target: Target,
 }
 
 impl Identity {
-    fn random() -> Identity {
-        Identity::new(Uuid::new_v4(), u64::from_be_bytes(random()))
-    }
-
-    fn new(id: Uuid, nonce: u64) -> Identity {
-        Identity { id, nonce, target: Target::of(Kind::Peer, id.as_bytes()) }
+    fn random(key: Arc<Key>) -> Identity {
+        let id = Uuid::new_v4();
+        Identity { id, nonce: u64::from_be_bytes(random()), key, target: Target::of(Kind::Peer, id.as_bytes()) }
     }
 }
 
@@ -157,9 +157,13 @@ impl Session {
         let snapshot = shared.snapshot.load_full();
         let view = snapshot.view(shared.admitted(&snapshot, principal.as_ref()));
         let timers = Timers::new(&shared, &view, principal.as_ref());
+        let identity = match origin {
+            Origin::Fresh => Identity::random(shared.keyring.current()).into(),
+            Origin::Resuming => OnceLock::new(),
+        };
         Arc::new(Session {
             writer,
-            identity: if origin == Origin::Fresh { Identity::random().into() } else { OnceLock::new() },
+            identity,
             generation: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
             next_timer: AtomicU64::new(timers.next()),
@@ -231,7 +235,25 @@ impl Session {
     }
 
     fn handle_of(&self, target: Target) -> Handle {
-        self.shared.key.mint(self.nonce(), target)
+        self.identity.get().map_or([0; 16], |i| i.key.mint(i.nonce, target))
+    }
+
+    fn handles_of(&self, targets: impl Iterator<Item = Target>) -> Vec<Handle> {
+        self.identity.get().map_or_else(Vec::new, |i| i.key.mint_all(i.nonce, targets))
+    }
+
+    /// What a handle of this session points at.
+    fn open(&self, handle: &Handle) -> Option<Target> {
+        self.identity.get().and_then(|i| i.key.open(i.nonce, handle))
+    }
+
+    fn key_id(&self) -> Option<KeyId> {
+        self.identity.get().map(|i| i.key.id())
+    }
+
+    /// For the connection on which this session goes on.
+    fn same_identity(&self) -> Identity {
+        self.identity.get().cloned().unwrap_or_else(|| Identity::random(self.shared.keyring.current()))
     }
 
     /// Says `closing` and begins the closing handshake. The first reason counts.

@@ -65,7 +65,7 @@ impl Session {
 
     async fn take_over(&self, ask: &Resume) -> Result<(Arc<Session>, Claim), No> {
         let shared = &self.shared;
-        let claim = shared.sealer.open(&ask.token).ok_or(No::Impossible("token not of this fleet"))?;
+        let claim = shared.keyring.open(&ask.token).ok_or(No::Impossible("token not of this fleet"))?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
         if claim.until < now {
             return Err(No::Impossible("token too old"));
@@ -101,7 +101,7 @@ impl Session {
         id: Option<&serde_json::value::RawValue>,
     ) {
         let shared = self.shared.clone();
-        let _ = self.identity.set(Identity::new(holder.id(), holder.nonce()));
+        let _ = self.identity.set(holder.same_identity());
         let kept = holder.hand_over();
         // Beyond what was written nobody can have read.
         let homes = &kept.logged.homes;
@@ -219,7 +219,7 @@ impl Session {
 
     /// A session that cannot be taken over: what was missed is unknown, and a fresh one begins.
     fn resume_impossible(self: &Arc<Self>, id: Option<&serde_json::value::RawValue>) {
-        let _ = self.identity.set(Identity::random());
+        let _ = self.identity.set(Identity::random(self.shared.keyring.current()));
         self.shared.table.identified(self);
         self.count_own_subject();
         self.say(&to_json(&serde_json::json!({

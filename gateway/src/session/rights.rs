@@ -109,9 +109,10 @@ impl Session {
     fn settle(self: &Arc<Self>, state: &mut State, reason: &'static str, renew: bool) {
         let snapshot = self.shared.snapshot.load_full();
         let view = snapshot.view(self.shared.admitted(&snapshot, state.principal.as_deref()));
-        let changed = !Arc::ptr_eq(&view, &state.view);
-        if changed {
-            state.rights += u64::from(view.set != state.view.set);
+        let mut rights = false;
+        if !Arc::ptr_eq(&view, &state.view) {
+            rights = view.set != state.view.set;
+            state.rights += u64::from(rights);
             state.reason = reason;
             self.note_gains(state, &view);
             state.timers.rights_changed(self.shared.now_ms(), &view, &self.shared.timing);
@@ -121,7 +122,8 @@ impl Session {
             self.end_forbidden_calls(state);
             self.end_forbidden_events(state);
         }
-        if renew || changed {
+        // An edit that is none of this client's costs it no message.
+        if renew || rights {
             self.tell_resume(state);
         }
         self.tell(state);

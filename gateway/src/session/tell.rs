@@ -15,7 +15,7 @@ const PART: usize = 64 * 1024;
 
 /// An update that is being told.
 pub struct Telling {
-    changes: Vec<Change>,
+    changes: Arc<[Change]>,
     at: usize,
     to: Arc<View>,
     reason: &'static str,
@@ -61,7 +61,7 @@ impl Session {
             .filter(|_| with_set)
             .map(|(event, e)| Change { name: e.name.clone(), target: e.target, event, added: true })
             .collect();
-        let handles = self.shared.key.mint_all(self.nonce(), all().take(fit).map(|(_, e)| e.target));
+        let handles = self.handles_of(all().take(fit).map(|(_, e)| e.target));
         let written = self.writer.text_with(1024 + PART - room, |out| {
             out.extend_from_slice(br#"{"type":""#);
             out.extend_from_slice(kind.as_bytes());
@@ -100,7 +100,7 @@ impl Session {
         state.told = view.clone();
         if !rest.is_empty() {
             let reason = "catalog";
-            state.telling = Some(Box::new(Telling { changes: rest, at: 0, to: view, reason }));
+            state.telling = Some(Box::new(Telling { changes: rest.into(), at: 0, to: view, reason }));
         }
     }
 
@@ -174,7 +174,7 @@ impl Session {
 
     fn update(&self, part: &[Change], revision: u64, set: &str, reason: &str, more: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(256 + part.len() * 64);
-        let handles = self.shared.key.mint_all(self.nonce(), part.iter().map(|c| c.target));
+        let handles = self.handles_of(part.iter().map(|c| c.target));
         let added = |event: bool| {
             let pairs = part.iter().zip(&handles).filter(move |(c, _)| c.added && c.event == event);
             pairs.map(|(c, h)| (&*c.name, h))
@@ -222,9 +222,10 @@ impl Session {
         let unix = |t: std::time::SystemTime| t.duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let principal = state.principal.as_deref();
         let (cursor, group_cursor) = self.positions(state);
-        self.shared.sealer.seal(&Contents {
+        self.shared.keyring.seal(&Contents {
             session: self.id(),
             nonce: self.nonce(),
+            key: self.key_id(),
             rights: state.rights,
             tag: state.tag(),
             cursor,

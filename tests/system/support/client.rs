@@ -76,12 +76,30 @@ impl Client {
 
     /// The same with headers of the client's own.
     pub async fn connect_with(url: &str, headers: &[(&'static str, &str)]) -> Client {
+        let mut client = Client::open(url, headers).await;
+        client.discovery = client.control("service_discovery").await;
+        client
+    }
+
+    /// Comes back with the token of a session; gives what came first of `resumed` and, where there is nothing to come back to,
+    /// `service_discovery`.
+    pub async fn resume(url: &str, token: &str) -> (Client, Value) {
+        let mut client = Client::open(url, &[("sec-websocket-protocol", "bannou.v1, bannou.resume")]).await;
+        let ask = json!({"type": "resume", "id": 1, "token": token, "cursor": "0", "group_cursor": "0", "open": []});
+        client.say(&ask).await;
+        let resumed = client.control("ok").await["resumed"] == true;
+        let first = client.control(if resumed { "resumed" } else { "service_discovery" }).await;
+        client.discovery = first.clone();
+        (client, first)
+    }
+
+    async fn open(url: &str, headers: &[(&'static str, &str)]) -> Client {
         let mut request = url.into_client_request().unwrap();
         for (name, value) in headers {
             request.headers_mut().append(*name, value.parse::<http::HeaderValue>().unwrap());
         }
         let (socket, _) = timeout(PATIENCE, connect_async(request)).await.unwrap().unwrap();
-        let mut client = Client {
+        Client {
             socket,
             discovery: Value::Null,
             services: BTreeMap::new(),
@@ -90,9 +108,7 @@ impl Client {
             frames: VecDeque::new(),
             number: 0,
             may_close: false,
-        };
-        client.discovery = client.control("service_discovery").await;
-        client
+        }
     }
 
     /// A client that has logged in with the demo's login service.
@@ -143,6 +159,16 @@ impl Client {
     pub async fn send_frame(&mut self, handle: Handle, id: u64, payload: &[u8]) {
         let frame = [&handle[..], &id.to_be_bytes(), payload].concat();
         self.socket.send(Message::binary(frame)).await.unwrap();
+    }
+
+    /// Sends a control message.
+    pub async fn say(&mut self, message: &Value) {
+        self.socket.send(Message::text(message.to_string())).await.unwrap();
+    }
+
+    /// Reads one message, whatever it is; control messages are then in `said`.
+    pub async fn next(&mut self) {
+        self.read().await;
     }
 
     /// What came back for a request of this client.

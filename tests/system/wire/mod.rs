@@ -6,6 +6,7 @@ mod calls;
 mod connect;
 mod control;
 mod frames;
+mod keys;
 mod life;
 mod peers;
 pub mod raw;
