@@ -149,6 +149,61 @@ impl Crowd {
         Ok(size)
     }
 
+    /// Reads until every client was told of this service's endpoint: `bench.<name>`.
+    ///
+    /// # Errors
+    /// One was not within 60 s, or was disconnected.
+    pub fn told(&mut self, name: &str) -> Result<()> {
+        let sought = format!("\"bench.{name}\"");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let all = self.idle.len();
+        let (mut told, mut missing) = (vec![false; all], all);
+        self.read(|index, bytes| {
+            // An update of one name is far shorter than what the kernel hands over at once.
+            if !told[index] && bytes.windows(sought.len()).any(|w| w == sought.as_bytes()) {
+                told[index] = true;
+                missing -= 1;
+            }
+            missing == 0 || Instant::now() > deadline
+        })?;
+        if missing == 0 { Ok(()) } else { Err(format!("{missing} of {all} clients were not told").into()) }
+    }
+
+    /// Reads whatever comes until `until` says so; it is asked at least every 100 ms.
+    ///
+    /// # Errors
+    /// One was disconnected.
+    pub fn listen(&mut self, until: impl Fn() -> bool) -> Result<()> {
+        self.read(|_, _| until())
+    }
+
+    fn read(&mut self, mut each: impl FnMut(usize, &[u8]) -> bool) -> Result<()> {
+        let mut poll = Poll::new()?;
+        for (index, stream) in self.idle.iter_mut().enumerate() {
+            poll.registry().register(stream, Token(index), Interest::READABLE)?;
+        }
+        let (mut events, mut chunk, mut done) = (Events::with_capacity(1024), vec![0; 64 * 1024], false);
+        while !done {
+            poll.poll(&mut events, Some(Duration::from_millis(100)))?;
+            done = each(0, &[]);
+            for event in &events {
+                let Token(index) = event.token();
+                loop {
+                    match self.idle[index].read(&mut chunk) {
+                        Ok(0) => return Err("the gateway closed a connection".into()),
+                        Ok(n) => done |= each(index, &chunk[..n]),
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+            }
+        }
+        for stream in &mut self.idle {
+            poll.registry().deregister(stream)?;
+        }
+        Ok(())
+    }
+
     /// # Errors
     /// The gateway has closed one of them.
     fn still_there(&mut self) -> Result<()> {

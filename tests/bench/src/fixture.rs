@@ -51,6 +51,52 @@ impl Fixture {
         Ok(Fixture { folder, es256: EncodingKey::from_ec_der(pkcs8.as_ref()) })
     }
 
+    /// One with so many endpoints more, which no client sees.
+    ///
+    /// # Errors
+    /// As [`Fixture::new`].
+    pub(crate) fn large(endpoints: usize) -> Result<Fixture> {
+        let fixture = Fixture::new()?;
+        let mut catalog = fixture.catalog()?;
+        catalog.tiers.insert(1, Tier { name: "other".into(), ..tier("other", Principal::GrantedOnly, &[]) });
+        for service in 0..endpoints / 5 {
+            let name = format!("unseen{service:05}");
+            let mut added = Service { name: name.clone(), endpoints: Vec::new(), ..catalog.services[1].clone() };
+            for number in 0..5 {
+                let mut endpoint = endpoint(&name, &format!("call{number}"), "/v1/things", Vec::new());
+                endpoint.tiers = vec!["other".into()];
+                added.endpoints.push(endpoint);
+            }
+            catalog.services.push(added);
+        }
+        fixture.write(&catalog)?;
+        Ok(fixture)
+    }
+
+    fn catalog(&self) -> Result<Catalog> {
+        Ok(serde_json::from_slice(&std::fs::read(self.folder.path().join("catalog.json"))?)?)
+    }
+
+    fn write(&self, catalog: &Catalog) -> Result<()> {
+        let (new, file) = (self.folder.path().join("new"), self.folder.path().join("catalog.json"));
+        std::fs::write(&new, serde_json::to_vec(catalog)?)?;
+        Ok(std::fs::rename(new, file)?)
+    }
+
+    /// One endpoint more, for holders of this tier: `bench.<name>`.
+    ///
+    /// # Errors
+    /// The catalog cannot be read or written.
+    pub(crate) fn edit(&self, name: &str, tier: &str) -> Result<()> {
+        let mut catalog = self.catalog()?;
+        let mut endpoint = endpoint("bench", name, "/v1/things", Vec::new());
+        endpoint.tiers = vec![tier.into()];
+        let bench = catalog.services.iter_mut().find(|s| s.name == "bench").ok_or("no bench")?;
+        bench.endpoints.push(endpoint);
+        bench.endpoints.sort_by(|a, b| a.name.cmp(&b.name));
+        self.write(&catalog)
+    }
+
     /// Where `catalog.json` is, and the key files that it names.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -4,6 +4,7 @@ mod backend;
 pub mod broker;
 pub mod client;
 mod connects;
+mod edits;
 pub mod fixture;
 pub mod frames;
 mod lane;
@@ -29,6 +30,7 @@ pub fn measure(options: &Options) -> Result<()> {
     let _backend = backend::start()?;
     let relay = if options.wants("relay") { relay::measure(options, &fixture)? } else { Vec::new() };
     let connects = if options.wants("connect") { connects::measure(options, &fixture)? } else { Vec::new() };
+    let edits = if options.wants("edit") { Some(edits::measure(options)?) } else { None };
     let broker = if options.wants("broker") { Some(broker::measure(options, &fixture)?) } else { None };
-    report::write(options, &relay, &connects, broker.as_ref())
+    report::write(options, &relay, &connects, edits.as_ref(), broker.as_ref())
 }

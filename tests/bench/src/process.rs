@@ -75,6 +75,33 @@ impl Server {
         }
     }
 
+    /// Catalogs that it has put into force.
+    ///
+    /// # Errors
+    /// The operations port does not answer.
+    pub fn applied(&self, admin: SocketAddr) -> Result<u64> {
+        let mut answer = String::new();
+        let mut stream = TcpStream::connect(admin)?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")?;
+        stream.read_to_string(&mut answer)?;
+        let value = answer.lines().find_map(|l| l.strip_prefix("bannou_gateway_catalog_applied_total "));
+        Ok(value.ok_or("no bannou_gateway_catalog_applied_total")?.trim().parse()?)
+    }
+
+    /// # Errors
+    /// Not within 20 s.
+    #[expect(clippy::disallowed_methods, reason = "a counter of another process is no event here")]
+    pub fn until_applied(&self, admin: SocketAddr, count: u64) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.applied(admin)? < count {
+            if Instant::now() > deadline {
+                return Err("an edit of the catalog was not followed".into());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
     /// # Errors
     /// `/proc` does not tell.
     pub fn memory(&self) -> Result<Memory> {

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use crate::options::Options;
-use crate::{Result, broker, connects, relay};
+use crate::{Result, broker, connects, edits, relay};
 
 const CONNECT_AIM_MICROS: f64 = 95.0;
 const IDLE_AIM_BYTES: f64 = 2048.0;
@@ -32,6 +32,7 @@ pub fn write(
     options: &Options,
     relays: &[relay::Outcome],
     connects: &[connects::Outcome],
+    edits: Option<&edits::Outcome>,
     broker: Option<&broker::Outcome>,
 ) -> Result<()> {
     let congestion = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap_or_default();
@@ -56,6 +57,7 @@ pub fn write(
         );
         connects.iter().for_each(print_connect);
     }
+    edits.into_iter().for_each(print_edits);
     broker.into_iter().for_each(print_broker);
     if !options.peers {
         println!("\nLEFT OUT: the comparison with tokio-tungstenite (a quick run, or --peers no)");
@@ -63,7 +65,7 @@ pub fn write(
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let json = serde_json::json!({
         "unix_seconds": seconds, "machine": machine(), "workers": options.workers, "congestion_control": congestion.trim(),
-        "quick": options.quick, "rounds": options.rounds, "relay": relays, "connect": connects, "broker": broker,
+        "quick": options.quick, "rounds": options.rounds, "relay": relays, "connect": connects, "edit": edits, "broker": broker,
         "aims": {"connect_micros": CONNECT_AIM_MICROS, "idle_bytes": IDLE_AIM_BYTES},
     });
     std::fs::create_dir_all(&options.out)?;
@@ -111,6 +113,20 @@ fn print_connect(outcome: &connects::Outcome) {
         outcome.anonymous,
         outcome.connections,
     );
+}
+
+fn print_edits(outcome: &edits::Outcome) {
+    let edits::Outcome { connections, endpoints, cpu_ms, unseen_ms, told_ms, calm_ms, pause_ms } = outcome;
+    println!("\none edit of a catalog of {endpoints} endpoints, {connections} connections: median [least–most]");
+    for (what, ms) in [
+        ("CPU until every client was told", cpu_ms),
+        ("CPU for an edit that none sees", unseen_ms),
+        ("every client told after", told_ms),
+        ("longest way of a relayed frame", pause_ms),
+    ] {
+        println!("    {what:<32} {:>8.1} ms [{:.1}–{:.1}]", ms.median, ms.least, ms.most);
+    }
+    println!("    {:<32} {calm_ms:>8.1} ms", "the same while nothing is edited");
 }
 
 fn print_broker(outcome: &broker::Outcome) {
