@@ -48,7 +48,7 @@ test: ## Install what is missing and run everything: checks, tests, system tests
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run.sh checks tests
 
 .PHONY: test-faults
-test-faults: ## A broker of three nodes that loses one, a gateway that stands still for a minute: some five minutes
+test-faults: ## A broker of three nodes that loses one, a gateway that stands still for a minute, a thousand edits under a thousand clients: some ten minutes
 	@tests/run.sh faults
 
 .PHONY: test-long

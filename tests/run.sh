@@ -13,7 +13,7 @@ setup=tests/setup
 checks=(format lint alone generated dependencies promises types)
 tests=(rust javascript browser autobahn fuzz)
 # Minutes of waiting for real deadlines, and a cluster of three: they need what `tests` has installed.
-faults=(broker-long fleet-long)
+faults=(broker-long fleet-long undisturbed-long)
 long=(properties fuzz-long system-again "${faults[@]}")
 packages=(bannou-crds bannou-operator bannou-gateway bannou-cli bannou-tests bannou-bench)
 
@@ -155,6 +155,12 @@ step_system-again() {
 step_fleet-long() {
   system_parts
   cargo test --quiet --locked --workspace --test system -- --ignored fleet::
+}
+
+# A thousand clients and a thousand edits of resources, against a real control plane.
+step_undisturbed-long() {
+  build
+  cargo test --quiet --locked --workspace --test cluster -- --ignored undisturbed::
 }
 
 # ---- running them

@@ -6,8 +6,12 @@
     reason = "a test that unwraps says by its panic what failed; Clippy sees only part of these as tests"
 )]
 
+#[path = "../system/support/client.rs"]
+#[expect(dead_code, reason = "what the system tests use of it, too")]
+mod client;
 mod definitions;
 mod identity;
+mod journey;
 mod keys;
 #[expect(dead_code, reason = "a kit: what one test does not use, the next one does")]
 mod kit;
@@ -17,5 +21,7 @@ mod pods;
 mod process;
 mod pushing;
 mod roles;
+mod syncing;
+mod undisturbed;
 mod watching;
 mod writing;

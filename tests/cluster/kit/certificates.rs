@@ -79,7 +79,8 @@ impl Authority {
     }
 }
 
-fn lines(der: &[u8]) -> String {
+/// As PEM has them.
+pub fn lines(der: &[u8]) -> String {
     use base64::Engine;
     let text = base64::engine::general_purpose::STANDARD.encode(der);
     text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned() + "\n").collect()

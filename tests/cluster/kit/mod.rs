@@ -1,11 +1,14 @@
 //! The control plane, and what speaks to it.
 
+pub mod backend;
 pub mod binary;
 pub mod certificates;
 pub mod control_plane;
 pub mod gateway;
 pub mod kubectl;
 pub mod operator;
+pub mod pod;
 pub mod replica;
+pub mod running;
 
 pub use control_plane::Cluster;
