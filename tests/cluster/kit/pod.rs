@@ -81,7 +81,16 @@ impl Pod {
             command.arg("--state-dir").arg(self.path("state"));
             command.args(["--operator-ping-ms", PING_MS]);
             command.args(["--bind", "127.0.0.1", "--port", "0", "--admin-bind", "127.0.0.1", "--admin-port", "0"]);
-            command.args(["--internal-port", "0", "--drain-seconds", "1", "--ping-seconds", "3600"]);
+            command.args([
+                "--internal-port",
+                "0",
+                "--inspect-port",
+                "0",
+                "--drain-seconds",
+                "1",
+                "--ping-seconds",
+                "3600",
+            ]);
             command.args(["--log-format", "json", "--log", "info,bannou_gateway=debug"]);
             configure(command);
         });
