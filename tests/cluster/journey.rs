@@ -197,3 +197,68 @@ async fn the_fleet_changes_live() {
     gateway.metric_until("connections", |connections| connections == 2.0).await;
     assert_eq!(gateway.closes().await, 2.0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_operator_rotates_the_fleet_key_and_nobody_disconnects() {
+    let (cluster, _turn) = Cluster::alone().await;
+    let game = cluster.namespace("game", &[]).await;
+    cluster.apply(&(fleet(&game) + "---" + &exposure(&game, &game, "one", "/1"))).await.unwrap();
+    let place = Place::new(&game, "operator-0");
+    let _operator = place.start_with_own_ca(cluster, &["--fleet-key-rotation", "15s"]).await;
+    let made = ["wait", "-n", &game, "secret/bannou-fleet-key", "--for=create", "--timeout=120s"];
+    cluster.kubectl(&made).await;
+    let backend = Backend::start().await;
+    // Two Pods, of which the kubelet is quick with the one and slow with the other.
+    let (quick, slow) = (Pod::new(cluster, &game, "gateway-0").await, Pod::new(cluster, &game, "gateway-1").await);
+    let mut gateways = Vec::new();
+    for pod in [&quick, &slow] {
+        pod.mount_ca(cluster).await;
+        let key = pod.mount_secret(cluster, "bannou-fleet-key").await.join("current.key");
+        let gateway = pod
+            .start(place.port, |command| {
+                command.args(["--dapr-http", &backend.url(), "--override", &format!("one={}", backend.url())]);
+                command.arg("--fleet-key-file").arg(key);
+            })
+            .await;
+        gateway.ready().await;
+        gateways.push(gateway);
+    }
+    let mut clients = Vec::new();
+    for gateway in &gateways {
+        let mut client = gateway.client().await;
+        while !client.services.contains_key("one.call") {
+            client.control("service_update").await;
+        }
+        clients.push(client);
+    }
+    let kept = clients[0].discovery["resume"]["token"].as_str().unwrap().to_owned();
+    let handle = clients[0].services["one.call"];
+    let session = clients[0].discovery["session_id"].clone();
+
+    // Until the operator has rotated it.
+    let mark = gateways[0].process.mark();
+    let current = std::fs::read(quick.path("bannou-fleet-key").join("current.key")).unwrap();
+    while std::fs::read(quick.path("bannou-fleet-key").join("current.key")).unwrap() == current {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        quick.mount_secret(cluster, "bannou-fleet-key").await;
+    }
+    assert_eq!(std::fs::read(quick.path("bannou-fleet-key").join("previous.key")).unwrap(), current);
+    gateways[0].process.line_after(mark, "the fleet key has changed").await;
+    for client in &mut clients {
+        assert_eq!(client.call("one.call", &json!(1)).await.status, 200);
+    }
+    assert_eq!(gateways[0].closes().await + gateways[1].closes().await, 0.0);
+
+    // A resume across: sealed by the key of before, at a gateway with that of now; under the handles of before.
+    drop(clients.remove(0));
+    gateways[0].metric_until("sessions_absent", |absent| absent == 1.0).await;
+    let (mut back, resumed) = Client::resume(&gateways[0].url, &kept).await;
+    assert_eq!((&resumed["session_id"], back.services["one.call"]), (&session, handle));
+    assert_eq!(back.call("one.call", &json!(1)).await.status, 200);
+    // And the other way: what the new key seals, one opens that knows it as the next. The session is not there; the token is the fleet's.
+    let token = resumed["resume"]["token"].as_str().unwrap();
+    let (_, fresh) = Client::resume(&gateways[1].url, token).await;
+    assert_eq!(fresh["type"], "service_discovery");
+    assert_eq!(gateways[1].metric("resumes_total{reason=\"session over\"}").await, 1.0);
+    assert_eq!(gateways[1].metric("resumes_total{reason=\"token not of this fleet\"}").await, 0.0);
+}

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -51,6 +51,15 @@ impl Pod {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Mounts the certificates that the operator made, once they are there.
+    pub async fn mount_ca(&self, cluster: &Cluster) {
+        let wait = ["wait", "-n", &self.namespace, "configmap/bannou-operator-ca", "--for=create", "--timeout=120s"];
+        cluster.kubectl(&wait).await;
+        let api = Api::<ConfigMap>::namespaced(cluster.client().await, &self.namespace);
+        let map = api.get("bannou-operator-ca").await.unwrap();
+        std::fs::write(self.path("ca.crt"), &map.data.unwrap()["ca.crt"]).unwrap();
     }
 
     /// Mounts a Secret of its namespace as it is now, as the kubelet does: the files are swapped all at once. Gives the folder.

@@ -28,14 +28,23 @@ impl Place {
     /// With the tests' certificate, for `localhost`; others take its lease over after seconds.
     pub async fn start(&self, cluster: &Cluster, flags: &[&str]) -> Running {
         let pair = cluster.server_certificate(&format!("operator-{}", self.port));
-        let process = Process::start(&binary("bannou-operator", "BANNOU_OPERATOR_BIN"), |command| {
+        let (certificate, key) = (pair.certificate.to_str().unwrap(), pair.key.to_str().unwrap());
+        self.start_bare(cluster, &[&["--tls-cert", certificate, "--tls-key", key], flags].concat()).await
+    }
+
+    /// With a CA of its own, also for `localhost`.
+    pub async fn start_with_own_ca(&self, cluster: &Cluster, flags: &[&str]) -> Running {
+        self.start_bare(cluster, &[&["--service", "localhost"], flags].concat()).await
+    }
+
+    async fn start_bare(&self, cluster: &Cluster, flags: &[&str]) -> Running {
+        let process = Process::start(&binary("bannou-operator", "BANNOU_OPERATOR"), |command| {
             command.env("KUBECONFIG", cluster.admin_kubeconfig());
             command.args(["--namespace", &self.namespace, "--pod-name", &self.name, "--pod-ip", "127.0.0.1"]);
             command.args(["--push-bind", "127.0.0.1", "--push-port", &self.port.to_string()]);
             command.args(["--admin-bind", "127.0.0.1", "--admin-port", "0", "--lease-seconds", "6"]);
             command.args(["--log-format", "json", "--log", "info,bannou_operator=debug"]);
             command.args(["--default-fleet", &self.namespace]);
-            command.arg("--tls-cert").arg(&pair.certificate).arg("--tls-key").arg(&pair.key);
             command.args(flags);
         });
         let line: Value = serde_json::from_str(&process.line("\"listening\"").await).unwrap();
