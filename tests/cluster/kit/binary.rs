@@ -27,16 +27,10 @@ impl Binary {
         let process = Process::start(&binary("bannou-operator", "BANNOU_OPERATOR"), |command| {
             command.env("KUBECONFIG", kubeconfig);
             command.args(["--namespace", namespace, "--pod-name", pod, "--pod-ip", "127.0.0.1"]);
-            command.args([
-                "--push-bind",
-                "127.0.0.1",
-                "--push-port",
-                "0",
-                "--admin-bind",
-                "127.0.0.1",
-                "--admin-port",
-                "0",
-            ]);
+            command.args(["--push-bind", "127.0.0.1", "--admin-bind", "127.0.0.1", "--admin-port", "0"]);
+            if !flags.contains(&"--push-port") {
+                command.args(["--push-port", "0"]);
+            }
             command.args(["--service", "localhost"]);
             if !flags.contains(&"--lease-seconds") {
                 command.args(["--lease-seconds", &LEASE.to_string()]);
