@@ -17,10 +17,11 @@ use tokio::time::timeout;
 
 use super::people;
 use super::preview::preview;
-use super::report::{CatalogStatus, Kick, Problem, Status};
+use super::report::{CatalogStatus, Kick, OperatorLink, Problem, RefusedVersion, Status};
 use crate::app::offline;
 use crate::problem;
 use crate::shared::Shared;
+use crate::sync;
 
 /// As much as a catalog file may have.
 const MAX_CATALOG: usize = 64 << 20;
@@ -90,8 +91,9 @@ async fn status(State(port): At) -> Json<Status> {
         uptime_s: shared.now_ms() / 1000,
         connections: shared.table.len(),
         draining: (port.draining)(),
-        awaiting: shared.desk.awaiting(),
+        awaiting: awaiting(shared),
         anonymous_only: shared.holds_anonymous_only(),
+        operator: shared.operator.as_ref().map(|operator| link(operator.status())),
         catalog: CatalogStatus {
             fleet: format!("{}/{}", catalog.fleet.namespace, catalog.fleet.name),
             hash: snapshot.hash().to_string(),
@@ -101,6 +103,30 @@ async fn status(State(port): At) -> Json<Status> {
             tiers: catalog.tiers.len(),
         },
     })
+}
+
+fn awaiting(shared: &Shared) -> Vec<String> {
+    let mut awaiting = shared.desk.awaiting();
+    if shared.awaits_catalog() {
+        awaiting.push("the operator's first catalog".to_owned());
+    }
+    awaiting
+}
+
+fn link(status: sync::Status) -> OperatorLink {
+    let sync::Status { version, since, from_file, linked, silent_ms, last_dial, refused } = status;
+    OperatorLink {
+        version: version.map(|v| v.to_string()),
+        synced_s: since.and_then(|since| since.elapsed().ok()).map(|age| age.as_secs()),
+        from_file,
+        linked,
+        silent_s: silent_ms / 1000,
+        last_dial: last_dial.map(str::to_owned),
+        refused: refused.map(|(version, reasons)| RefusedVersion {
+            version: version.to_string(),
+            reasons: reasons.into_iter().map(|r| r.why).collect(),
+        }),
+    }
 }
 
 async fn catalog(State(port): At) -> Response {

@@ -25,6 +25,41 @@ pub struct Status {
     /// Cut off from its fleet for so long that only anonymous tiers are held.
     pub anonymous_only: bool,
     pub catalog: CatalogStatus,
+    /// Of the operator that it follows; absent where it follows a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<OperatorLink>,
+}
+
+/// How it stands with the operator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OperatorLink {
+    /// Of the catalog in force: term and number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// How long that is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synced_s: Option<u64>,
+    /// It was saved by an earlier process, and no operator has confirmed it yet.
+    pub from_file: bool,
+    /// Where the operator is that it is linked to; absent: it is linked to none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub linked: Option<String>,
+    /// Since the operator was last heard.
+    pub silent_s: u64,
+    /// What the last dial came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_dial: Option<String>,
+    /// The last version that it refused, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<RefusedVersion>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedVersion {
+    pub version: String,
+    pub reasons: Vec<String>,
 }
 
 /// The catalog in force.

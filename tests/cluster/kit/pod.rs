@@ -106,7 +106,8 @@ impl Pod {
         let line: Value = serde_json::from_str(&process.line("\"listening\"").await).unwrap();
         let field = |name: &str| line["fields"][name].as_str().unwrap().to_owned();
         let url = format!("ws://{}/connect", field("clients"));
-        Gateway { process, url, admin: format!("http://{}", field("operations")) }
+        let [admin, inspect] = ["operations", "inspect"].map(|name| format!("http://{}", field(name)));
+        Gateway { process, url, admin, inspect }
     }
 
     /// The same, with the backend in the place of the sidecar and of these apps.
@@ -128,6 +129,8 @@ pub struct Gateway {
     pub url: String,
     /// The operations port: `http://127.0.0.1:PORT`.
     pub admin: String,
+    /// The inspect port: `http://127.0.0.1:PORT`.
+    pub inspect: String,
 }
 
 impl Gateway {
