@@ -37,7 +37,9 @@ build: ## Build the release binaries, bannou and bannou-gateway
 	@# One package after the other: together, cargo would give the gateway the features that only the command needs.
 	cargo build --locked --release -p bannou-gateway
 	cargo build --locked --release -p bannou-cli
-	@ls -1 "$(CARGO_TARGET_DIR)"/release/{bannou,bannou-gateway}
+	@# As kubectl finds it on a PATH: kubectl bannou.
+	@ln -sf bannou "$(CARGO_TARGET_DIR)/release/kubectl-bannou"
+	@ls -1 "$(CARGO_TARGET_DIR)"/release/{bannou,kubectl-bannou,bannou-gateway}
 
 .PHONY: check
 check: ## Formatting, lints, each package alone, dependencies, types

@@ -1,5 +1,6 @@
 //! The `bannou` command.
 
+mod cluster;
 mod commands;
 mod demo;
 mod dev;
@@ -8,12 +9,11 @@ mod folder;
 mod lines;
 mod playground;
 mod table;
+mod trouble;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    commands::Cli::parse().run().await
+    commands::Cli::parse_as_called().run().await
 }

@@ -1,7 +1,7 @@
 //! What a person sees: each `$ bannou …` line of a transcript, run by the real binary in the repository's folder, is followed by exactly what
 //! it prints (lines of standard error after "! ") and by its exit code where that is not 0.
 //!
-//! The transcripts are `cli/tests/transcripts/*.txt`, and the `console` blocks of `docs/command-line.md` whose commands need no cluster.
+//! The transcripts are `cli/tests/transcripts/*.txt`, and the `console` blocks of `docs/command-line.md`.
 //! `UPDATE_GOLDEN=1 cargo test -p bannou-cli --test transcripts` writes them anew: look at the difference.
 
 use std::fs;
@@ -56,4 +56,23 @@ fn commands_print_what_their_transcripts_say() {
         let before = fs::read_to_string(&path).expect("a transcript");
         hold(&path, &before, &replay(&before));
     }
+}
+
+const OPEN: &str = "```console\n";
+const CLOSE: &str = "\n```";
+
+#[test]
+fn the_page_shows_what_commands_print() {
+    let path = repository().join("docs/command-line.md");
+    let before = fs::read_to_string(&path).expect("the page");
+    let mut parts = before.split(OPEN);
+    let mut after = parts.next().expect("a beginning").to_owned();
+    let mut blocks = 0;
+    for part in parts {
+        let (transcript, rest) = part.split_once(CLOSE).expect("a block ends");
+        after.push_str(&format!("{OPEN}{}{CLOSE}{rest}", replay(transcript).trim_end()));
+        blocks += 1;
+    }
+    assert!(blocks > 3, "the page has examples");
+    hold(&path, &before, &after);
 }

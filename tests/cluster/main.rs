@@ -9,6 +9,7 @@
 #[path = "../system/support/client.rs"]
 #[expect(dead_code, reason = "what the system tests use of it, too")]
 mod client;
+mod commands;
 mod definitions;
 mod identity;
 mod journey;

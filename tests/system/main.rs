@@ -12,6 +12,7 @@ mod deliver;
 mod fleet;
 mod inspect;
 mod internal;
+mod outside;
 mod quickstart;
 #[expect(dead_code, reason = "a kit: what one test does not use, the next one does")]
 mod support;

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::SystemTime;
 
 use bannou_gateway::auth::{MAX_TOKEN_BYTES, Times};
@@ -11,8 +10,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::output::{Format, print, print_json};
-use crate::explain::{self, Question, Unanswerable};
-use crate::folder;
+use super::source::{self, Source};
+use crate::cluster::Where;
+use crate::explain::{self, Question};
+use crate::trouble::Trouble;
 
 const AFTER: &str = "\
 Exit codes:
@@ -21,6 +22,7 @@ Exit codes:
   2  no answer: the claims or the resources cannot be read, there is no such name, or the Fleet has no catalog
 
 Examples:
+  kubectl bannou can-i account.create
   bannou can-i account.create --folder examples/quickstart
   bannou can-i account.get --folder examples/quickstart --claims ada.json
   bannou can-i account.get --folder examples/quickstart --claims - < token.txt";
@@ -39,59 +41,45 @@ pub struct Args {
     /// anonymous client.
     #[arg(long, value_name = "FILE")]
     claims: Option<PathBuf>,
-    /// A folder with the resources.
+    /// A folder with the resources, instead of a cluster's.
     #[arg(long, value_name = "DIR")]
-    folder: PathBuf,
+    folder: Option<PathBuf>,
     /// The Fleet that is meant, where there are several.
     #[arg(long, value_name = "NAMESPACE/NAME")]
     fleet: Option<String>,
     /// Take exp, nbf and iat as good, also where they are missing.
     #[arg(long)]
     ignore_times: bool,
+    #[command(flatten)]
+    at: Where,
     /// How to print it.
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
     output: Format,
 }
 
-/// Never waits for anything but files.
-pub fn run(args: Args) -> ExitCode {
-    let format = args.output;
-    match decide(args) {
-        Ok(decision) => {
-            match format {
-                Format::Table => print(&explain::print(&decision)),
-                Format::Json => print_json(&decision),
-            }
-            ExitCode::from(u8::from(!decision.allowed))
-        }
-        Err(Unanswerable(lines)) => {
-            for line in lines {
-                eprintln!("error: {line}");
-            }
-            ExitCode::from(2)
-        }
-    }
-}
-
-fn decide(args: Args) -> Result<explain::Decision, Unanswerable> {
-    let Args { name, claims, folder, fleet, ignore_times, output: _ } = args;
+pub async fn run(args: Args) -> Result<bool, Trouble> {
+    let Args { name, claims, folder, fleet, ignore_times, at, output } = args;
     let claims = claims.map(|path| read_claims(&path)).transpose()?;
-    let folder = folder::load(&folder).map_err(|m| Unanswerable(m.iter().map(ToString::to_string).collect()))?;
-    let fleet = folder.fleet(fleet.as_deref()).map_err(|line| Unanswerable(vec![line]))?;
-    explain::can_i(&Question {
-        world: &folder.world,
+    let Source { world, fleet, .. } = source::read(folder.as_deref(), fleet.as_deref(), &at).await?;
+    let decision = explain::can_i(&Question {
+        world: &world,
         fleet: &fleet,
         name: &name,
         claims: claims.as_deref(),
         now: SystemTime::now(),
         times: if ignore_times { Times::Ignored } else { Times::Checked },
-    })
+    })?;
+    match output {
+        Format::Table => print(&explain::print(&decision)),
+        Format::Json => print_json(&decision),
+    }
+    Ok(decision.allowed)
 }
 
 /// The JSON object in it; never printed.
-fn read_claims(path: &Path) -> Result<Vec<u8>, Unanswerable> {
+fn read_claims(path: &Path) -> Result<Vec<u8>, Trouble> {
     let shown = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
-    let wrong = |what: String| Unanswerable(vec![format!("{shown}: {what}")]);
+    let wrong = |what: String| Trouble(vec![format!("{shown}: {what}")]);
     let from: Box<dyn Read> = match path.to_str() {
         Some("-") => Box::new(io::stdin()),
         _ => Box::new(File::open(path).map_err(|e| wrong(format!("cannot be read: {e}")))?),

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::{consent, fixes};
 use crate::folder::did_you_mean;
+use crate::trouble::Trouble;
 
 pub struct Question<'a> {
     pub world: &'a World,
@@ -95,23 +96,12 @@ pub struct Consent {
     pub to: String,
 }
 
-/// Why there is no answer. Each line says what to do.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", .0.join("\n"))]
-pub struct Unanswerable(pub Vec<String>);
-
-impl Unanswerable {
-    fn one(line: String) -> Unanswerable {
-        Unanswerable(vec![line])
-    }
-}
-
 /// # Errors
 /// The fleet has no catalog, or nothing by that name was ever written.
-pub fn can_i(question: &Question<'_>) -> Result<Decision, Unanswerable> {
+pub fn can_i(question: &Question<'_>) -> Result<Decision, Trouble> {
     let Question { world, fleet, name, claims, now, times } = *question;
     let Some((service, member)) = name.split_once('.').filter(|(s, m)| !s.is_empty() && !m.is_empty()) else {
-        return Err(Unanswerable::one(format!("{name:?} is not SERVICE.ENDPOINT, such as account.create")));
+        return Err(Trouble::one(format!("{name:?} is not SERVICE.ENDPOINT, such as account.create")));
     };
     let compiled = compile(world, fleet);
     let snapshot = snapshot(&compiled, fleet)?;
@@ -153,17 +143,17 @@ pub fn can_i(question: &Question<'_>) -> Result<Decision, Unanswerable> {
     Ok(decision)
 }
 
-fn snapshot(compiled: &Compiled, fleet: &Key) -> Result<Arc<Snapshot>, Unanswerable> {
+fn snapshot(compiled: &Compiled, fleet: &Key) -> Result<Arc<Snapshot>, Trouble> {
     let Some(catalog) = &compiled.catalog else {
         let mut lines = crate::commands::report::advice(&compiled.conditions);
         lines.push(format!(
             "the Fleet {fleet} is not accepted, so there is no catalog to ask; gateways keep their last good one"
         ));
-        return Err(Unanswerable(lines));
+        return Err(Trouble(lines));
     };
-    let forwarder = Forwarder::new(forward::Config::default()).map_err(|e| Unanswerable::one(e.to_string()))?;
+    let forwarder = Forwarder::new(forward::Config::default()).map_err(|e| Trouble::one(e.to_string()))?;
     app::offline(Arc::new(catalog.clone()), &forwarder)
-        .map_err(|error| Unanswerable::one(format!("a gateway would refuse this catalog: {error}")))
+        .map_err(|error| Trouble::one(format!("a gateway would refuse this catalog: {error}")))
 }
 
 fn client(principal: &Result<Option<Principal>, AuthError>) -> Client {
@@ -222,7 +212,7 @@ fn problems(status: &ObjectStatus) -> Vec<String> {
     told.map(|c| format!("{}: {}", c.reason, c.message)).collect()
 }
 
-fn unknown(snapshot: &Snapshot, name: &str) -> Unanswerable {
+fn unknown(snapshot: &Snapshot, name: &str) -> Trouble {
     let names: Vec<&str> = snapshot.entries.iter().map(|e| &*e.name).collect();
     let service = name.split('.').next().unwrap_or_default();
     let of_service: Vec<&str> =
@@ -237,5 +227,5 @@ fn unknown(snapshot: &Snapshot, name: &str) -> Unanswerable {
             if near.is_empty() { format!("; there are the services {}", services.join(", ")) } else { near }
         }
     };
-    Unanswerable::one(format!("no ServiceExposure of this fleet has {name:?}{hint}"))
+    Trouble::one(format!("no ServiceExposure of this fleet has {name:?}{hint}"))
 }

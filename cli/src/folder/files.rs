@@ -23,6 +23,13 @@ pub fn collect(folder: &Path) -> Result<Vec<(PathBuf, String)>, Vec<Mistake>> {
     if walk.mistakes.is_empty() { Ok(walk.files) } else { Err(walk.mistakes) }
 }
 
+/// One file, whatever its name.
+pub fn single(path: &Path) -> Result<(PathBuf, String), Vec<Mistake>> {
+    let mut walk = Walk::default();
+    walk.file(path.to_owned());
+    walk.files.pop().ok_or(walk.mistakes)
+}
+
 #[derive(Default)]
 struct Walk {
     files: Vec<(PathBuf, String)>,

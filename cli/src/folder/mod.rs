@@ -15,7 +15,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use bannou_crds::kinds::SecretRef;
-use bannou_operator::index::{Key, World};
+use bannou_operator::index::{Key, Object, World};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use self::objects::Document;
 use self::shape::Wrong;
@@ -87,6 +88,53 @@ pub fn load(folder: &Path) -> Result<Folder, Vec<Mistake>> {
         Err(mistakes) => reader.mistakes.extend(mistakes),
     }
     reader.finish()
+}
+
+/// The same for a folder or a single file: what `kubectl apply -f` takes.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_path(path: &Path) -> Result<Folder, Vec<Mistake>> {
+    if !path.is_file() {
+        return load(path);
+    }
+    let mut reader = Reader::default();
+    match files::single(path) {
+        Ok((path, text)) => reader.file(&path, &text),
+        Err(mistakes) => reader.mistakes.extend(mistakes),
+    }
+    reader.finish()
+}
+
+/// Puts the objects of `upper` into `lower`, as an apply does: what exists keeps its age and its name.
+pub fn lay_over(lower: &mut World, upper: &World) {
+    let keep = |new: &mut ObjectMeta, old: Option<&ObjectMeta>| {
+        if let Some(old) = old {
+            new.uid.clone_from(&old.uid);
+            new.creation_timestamp.clone_from(&old.creation_timestamp);
+            new.owner_references.clone_from(&old.owner_references);
+        }
+    };
+    for (name, labels) in &upper.namespaces {
+        let mut all = lower.namespaces.get(name).cloned().unwrap_or_default();
+        all.extend(labels.clone());
+        lower.apply(Object::Namespace { name: name.clone(), labels: all });
+    }
+    for (key, fleet) in &upper.fleets {
+        let mut fleet = fleet.clone();
+        keep(&mut fleet.metadata, lower.fleets.get(key).map(|old| &old.metadata));
+        lower.apply(Object::Fleet(fleet));
+    }
+    for (key, tier) in &upper.tiers {
+        let mut tier = tier.clone();
+        keep(&mut tier.metadata, lower.tiers.get(key).map(|old| &old.metadata));
+        lower.apply(Object::AccessTier(tier));
+    }
+    for (key, exposure) in &upper.exposures {
+        let mut exposure = exposure.clone();
+        keep(&mut exposure.metadata, lower.exposures.get(key).map(|old| &old.metadata));
+        lower.apply(Object::ServiceExposure(Box::new(exposure)));
+    }
 }
 
 /// What a document is called where two of them must not be the same.

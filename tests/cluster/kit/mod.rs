@@ -7,6 +7,7 @@ pub mod control_plane;
 pub mod gateway;
 pub mod kubectl;
 pub mod operator;
+pub mod plugin;
 pub mod pod;
 pub mod replica;
 pub mod running;
