@@ -1,11 +1,11 @@
 //! What every session of this process shares.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use crate::auth::{FailureLimiter, Principal};
@@ -129,6 +129,9 @@ pub struct Shared {
     leaving: Notify,
     /// Every session is to look at what is in force.
     changed: Notify,
+    /// How often that was asked for, and which time they all were last told.
+    asked: AtomicU64,
+    told: watch::Sender<u64>,
     /// Without word from fleet or operator for too long: revocations could have been missed.
     anonymous_only: AtomicBool,
     started: Instant,
@@ -164,6 +167,8 @@ impl Shared {
             closer,
             leaving: Notify::new(),
             changed: Notify::new(),
+            asked: AtomicU64::new(0),
+            told: watch::Sender::new(0),
             anonymous_only: AtomicBool::new(false),
             started: Instant::now(),
         }
@@ -234,7 +239,7 @@ impl Shared {
                 config,
                 "the age of control stream or configuration decides about tiers"
             );
-            self.changed.notify_one();
+            self.everybody_looks();
         }
         if let Some(operator) = &self.operator {
             operator.measure();
@@ -268,11 +273,23 @@ impl Shared {
         self.started.elapsed().as_millis() as u64
     }
 
-    /// Puts a snapshot into force; every session adapts by itself, once [`Shared::spread`] has come to it.
-    pub fn apply(&self, snapshot: Arc<Snapshot>) {
+    /// Puts a snapshot into force; every session adapts by itself, once [`Shared::spread`] has come to it: see [`Shared::told`].
+    pub fn apply(&self, snapshot: Arc<Snapshot>) -> u64 {
         self.snapshot.store(snapshot);
         self.metrics.catalog_applied.inc();
+        self.everybody_looks()
+    }
+
+    fn everybody_looks(&self) -> u64 {
+        let asked = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
         self.changed.notify_one();
+        asked
+    }
+
+    /// Returns when every session was told to look since [`Shared::apply`] gave this number.
+    pub async fn told(&self, asked: u64) {
+        // The sender is this struct's own.
+        let _ = self.told.subscribe().wait_for(|told| *told >= asked).await;
     }
 
     /// Makes sessions look at what is in force whenever that changes, a few at a time: a frame that is relayed meanwhile waits for
@@ -281,6 +298,7 @@ impl Shared {
         loop {
             // What changes while this goes round is kept for another round.
             self.changed.notified().await;
+            let asked = self.asked.load(Ordering::Acquire);
             for part in 0..SHARDS {
                 for few in self.table.part(part).chunks(AT_ONCE) {
                     few.iter().for_each(Session::catalog_changed);
@@ -288,6 +306,7 @@ impl Shared {
                 }
             }
             self.table.each_waiting(Session::catalog_changed);
+            self.told.send_replace(asked);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Where catalogs come from: from somebody in this process, or from the operator.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bannou_crds::Catalog;
 use bannou_crds::catalog::{FORMAT, Fleet};
@@ -11,6 +12,9 @@ use super::catalog::{self, Maker, Rejected};
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::sync::{self, Obey, Saved};
+
+/// For all sessions to be told of a catalog: a matter of a second where there are a hundred thousand.
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
 
 /// Who says what is to be obeyed.
 pub enum Source {
@@ -159,7 +163,12 @@ impl Obey for Obedient {
         if made.is_err() {
             self.shared.metrics.catalog_rejected.inc();
         }
-        self.shared.apply(made?);
+        let asked = self.shared.apply(made?);
+        // What the operator is told then is true of every session; on a runtime that ends, of nobody any more.
+        let told = tokio::time::timeout(TOLD_WITHIN, self.shared.told(asked));
+        if tokio::runtime::Handle::current().block_on(told).is_err() {
+            tracing::warn!("not every session has come to look at the new catalog yet");
+        }
         Ok(())
     }
 
