@@ -165,6 +165,20 @@ async fn a_kick_ends_the_session_and_says_why() {
     assert_eq!(post(&gateway, "/v1/kick", &json!({"subject": "nobody"})).await.1["kicked"], 0);
 }
 
+#[tokio::test]
+async fn who_has_lost_the_connection_is_kicked_too_and_does_not_come_back() {
+    let gateway = start(&tiers()).await;
+    let ada = gateway.client_with(&token("ada", &json!({}))).await;
+    let (id, kept) = (session(&ada), ada.discovery["resume"]["token"].as_str().unwrap().to_owned());
+    drop(ada);
+    gateway.metric_is("bannou_gateway_sessions_absent", 1.0).await;
+    let (_, kicked) = post(&gateway, "/v1/kick", &json!({"subject": "ada"})).await;
+    assert_eq!(kicked["kicked"], 1);
+    let (_, first) = Client::resume(&gateway.url, &kept).await;
+    assert_eq!(first["type"], "service_discovery", "a session of its own");
+    assert_ne!(first["session_id"], id);
+}
+
 /// Told before, and then done: the catalog is put into force, and each client hears exactly what was said.
 #[tokio::test]
 async fn a_preview_says_what_each_client_then_hears() {

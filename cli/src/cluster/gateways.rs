@@ -10,7 +10,8 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{ANSWER_WITHIN, CONNECT_WITHIN, Cluster, Target, http};
+use super::http::{self, Failure};
+use super::{ANSWER_WITHIN, CONNECT_WITHIN, Cluster, Target};
 use crate::trouble::Trouble;
 
 pub const SELECTOR: &str = "app.kubernetes.io/name=bannou,app.kubernetes.io/component=gateway";
@@ -119,7 +120,7 @@ impl Gateway {
     pub async fn ask<T: DeserializeOwned>(&self, path: &str, body: Option<Vec<u8>>) -> Result<T, String> {
         match &self.way {
             Way::Direct(address) => match timeout(CONNECT_WITHIN, TcpStream::connect(address.as_str())).await {
-                Ok(Ok(stream)) => http::ask(stream, path, body).await,
+                Ok(Ok(stream)) => http::ask(stream, path, body).await.map_err(Failure::into_text),
                 Ok(Err(error)) => Err(format!("cannot be reached: {error}")),
                 Err(_) => Err(format!("cannot be reached within {} s", CONNECT_WITHIN.as_secs())),
             },
@@ -139,13 +140,13 @@ impl Gateway {
                 let answer = http::ask(stream, path, body).await;
                 // The kubelet's own word says more than a connection that ended.
                 let said = match (&answer, refused) {
-                    (Err(_), Some(said)) => timeout(CONNECT_WITHIN, said).await.ok().flatten(),
+                    (Err(Failure::Lost(_)), Some(said)) => timeout(CONNECT_WITHIN, said).await.ok().flatten(),
                     _ => None,
                 };
                 forward.abort();
                 match said {
-                    Some(said) => Err(format!("its inspect port does not answer: {said}")),
-                    None => answer,
+                    Some(said) => Err(format!("its inspect port does not answer: {}", said.trim())),
+                    None => answer.map_err(Failure::into_text),
                 }
             }
         }
@@ -188,3 +189,6 @@ pub fn answered<T>(answers: Vec<Answer<T>>) -> Result<Vec<(String, T)>, Trouble>
     }
     Ok(good)
 }
+
+#[cfg(test)]
+mod tests;

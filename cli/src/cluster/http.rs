@@ -17,6 +17,23 @@ const MOST: usize = 64 << 20;
 /// A preview of a large catalog for many connections takes its time.
 const WITHIN: Duration = Duration::from_secs(60);
 
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The gateway's own word.
+    Told(String),
+    /// What became of the stream.
+    Lost(String),
+}
+
+impl Failure {
+    pub fn into_text(self) -> String {
+        match self {
+            Failure::Told(text) | Failure::Lost(text) => text,
+        }
+    }
+}
+
 /// Sends a request and reads its JSON answer. `body`: for a POST.
 ///
 /// # Errors
@@ -25,10 +42,10 @@ pub async fn ask<T: DeserializeOwned>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     path: &str,
     body: Option<Vec<u8>>,
-) -> Result<T, String> {
+) -> Result<T, Failure> {
     match timeout(WITHIN, exchange(stream, path, body)).await {
         Ok(answer) => answer,
-        Err(_) => Err(format!("it did not answer within {} s", WITHIN.as_secs())),
+        Err(_) => Err(Failure::Lost(format!("it did not answer within {} s", WITHIN.as_secs()))),
     }
 }
 
@@ -36,8 +53,8 @@ async fn exchange<T: DeserializeOwned>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     path: &str,
     body: Option<Vec<u8>>,
-) -> Result<T, String> {
-    let lost = |error: hyper::Error| format!("the connection to it was lost: {error}");
+) -> Result<T, Failure> {
+    let lost = |error: hyper::Error| Failure::Lost(format!("the connection to it was lost: {error}"));
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
     let driver = tokio::spawn(connection);
     let method = if body.is_some() { Method::POST } else { Method::GET };
@@ -48,20 +65,21 @@ async fn exchange<T: DeserializeOwned>(
         .header(HOST, "127.0.0.1")
         .header(CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(body.unwrap_or_default())))
-        .map_err(|e| format!("the question cannot be put: {e}"))?;
+        .map_err(|e| Failure::Told(format!("the question cannot be put: {e}")))?;
     let response = sender.send_request(request).await.map_err(lost)?;
     let status = response.status();
     let read = Limited::new(response.into_body(), MOST).collect().await;
     driver.abort();
-    let bytes = read.map_err(|e| format!("its answer cannot be read: {e}"))?.to_bytes();
+    let bytes = read.map_err(|e| Failure::Lost(format!("its answer cannot be read: {e}")))?.to_bytes();
     if !status.is_success() {
         let detail = serde_json::from_slice::<Problem>(&bytes).map(|problem| problem.detail);
         let detail = detail.unwrap_or_else(|_| "is this the inspect port of a gateway?".to_owned());
-        return Err(format!("it answers {}: {detail}", status.as_u16()));
+        return Err(Failure::Told(format!("it answers {}: {detail}", status.as_u16())));
     }
     let mut json = serde_json::Deserializer::from_slice(&bytes);
-    serde_path_to_error::deserialize(&mut json)
-        .map_err(|e| format!("its answer is not that of a gateway of this version: {}: {}", e.path(), e.inner()))
+    serde_path_to_error::deserialize(&mut json).map_err(|e| {
+        Failure::Told(format!("its answer is not that of a gateway of this version: {}: {}", e.path(), e.inner()))
+    })
 }
 
 #[cfg(test)]
@@ -82,7 +100,7 @@ mod tests {
             assert!(String::from_utf8(seen).unwrap().contains("host: 127.0.0.1\r\n"));
             let _ = theirs.write_all(answer.as_bytes()).await;
         });
-        ask(ours, "/v1/status", None).await
+        ask(ours, "/v1/status", None).await.map_err(Failure::into_text)
     }
 
     #[tokio::test]

@@ -163,7 +163,8 @@ pub async fn run(args: Args) -> Result<(), DevError> {
         eprintln!("note: {line}");
     }
     let address = bound.client_addr();
-    let places = Places { admin: bound.admin_addr(), internal: bound.internal_addr(), token: &token };
+    let (admin, internal, inspect) = (bound.admin_addr(), bound.internal_addr(), bound.inspect_addr());
+    let places = Places { admin, internal, token: &token, inspect };
     let awaiting = bound.awaiting();
     let greeting = async {
         // Until it has begun to read, what services send to everybody is not for the clients of this gateway. A broker that

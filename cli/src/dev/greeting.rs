@@ -31,6 +31,7 @@ pub struct Places<'a> {
     pub internal: SocketAddr,
     /// What services show at `internal`.
     pub token: &'a str,
+    pub inspect: Option<SocketAddr>,
 }
 
 /// The lines after `playground …`: what there is, and how to go on.
@@ -45,9 +46,12 @@ pub fn text(catalog: &Catalog, apps: &Apps, folder: &str, places: &Places) -> St
         };
         let _ = writeln!(text, "  {:width$}  {}  ({answered})", service.name, endpoints.join(", "));
     }
-    let Places { admin, internal, token } = places;
+    let Places { admin, internal, token, inspect } = places;
     let _ = writeln!(text, "\nServices push to clients and ask them at http://{internal}/v1/ with this token:");
     let _ = writeln!(text, "  Authorization: Bearer {token}");
+    if let Some(inspect) = inspect {
+        let _ = writeln!(text, "\nWho is connected, and what they may: bannou conns --gateway http://{inspect}");
+    }
     let _ =
         writeln!(text, "\nEdit the YAML in {folder} and watch the services change. Metrics: http://{admin}/metrics");
     let _ = writeln!(text, "Your own service in the place of one: --app NAME=http://127.0.0.1:7001. Stop: Ctrl-C");
@@ -118,7 +122,7 @@ mod tests {
         assert!(lines[0].contains("nobody answers for lost") && lines[0].contains("--app lost="), "{}", lines[0]);
         assert!(lines[1].starts_with("--app tpyo") && lines[1].ends_with("account, shop-app, lost"), "{}", lines[1]);
         let (admin, internal) = ("127.0.0.1:9080".parse().unwrap(), "127.0.0.1:9081".parse().unwrap());
-        let places = Places { admin, internal, token: "t0ken" };
+        let places = Places { admin, internal, token: "t0ken", inspect: None };
         let text = text(&catalog(), &apps, "folder", &places);
         assert!(text.contains("(demo, http://account)") && text.contains("(yours, http://shop-app)"), "{text}");
         assert!(text.contains("http://127.0.0.1:9081/v1/") && text.contains("Bearer t0ken"), "{text}");

@@ -128,8 +128,19 @@ impl Desk {
 
     pub(super) fn each_away(&self, f: impl Fn(&Arc<Session>)) {
         // Not under the lock: sessions ask for it under theirs.
-        let all: Vec<Arc<Session>> = self.absent.lock().0.values().map(|away| away.session.clone()).collect();
-        all.iter().for_each(f);
+        self.all_away().iter().for_each(f);
+    }
+
+    /// Everybody who may still come back.
+    pub fn all_away(&self) -> Vec<Arc<Session>> {
+        self.absent.lock().0.values().map(|away| away.session.clone()).collect()
+    }
+
+    /// The session of a client that is away is over: it may not come back. Written with the next sweep.
+    pub fn put_out(&self, id: Uuid, reason: &'static str) {
+        if let Some(away) = self.absent.lock().0.get_mut(&id) {
+            (away.until, away.reason) = (0, reason);
+        }
     }
 
     pub fn nobody_is_away(&self) -> bool {

@@ -195,7 +195,7 @@ pub fn why(shared: &Shared, query: &Query, now: SystemTime) -> Result<Why, Strin
     Ok(Why { connections, more, known })
 }
 
-/// Puts a client, or everybody of a subject, out.
+/// Puts a client, or everybody of a subject, out; also those who have lost their connection and may come back.
 ///
 /// # Errors
 /// What is wrong with the wish.
@@ -211,14 +211,21 @@ pub fn kick(shared: &Shared, wish: &Kick) -> Result<Kicked, String> {
     let session = client.as_deref().map(session_of).transpose()?;
     let whom = Whom { session, subject: subject.as_deref(), issuer: issuer.as_deref(), tier: None };
     let mut kicked = Kicked::default();
-    for (id, session) in whom.all(shared) {
-        let client_id = session.see(|seen| seen.client_id());
-        session.kick(reason);
+    let mut count = |id: Uuid, session: &Session| {
         tracing::info!(session = %id, reason, "kicked by the command line");
         kicked.kicked += 1;
         if kicked.clients.len() < NAMED {
-            kicked.clients.push(client_id);
+            kicked.clients.push(session.see(|seen| seen.client_id()));
         }
+    };
+    let away = shared.desk.all_away().into_iter().map(|session| (session.id(), session));
+    for (id, session) in away.filter(|(id, session)| session.see(|seen| whom.is(*id, &seen))) {
+        shared.desk.put_out(id, crate::session::KICKED);
+        count(id, &session);
+    }
+    for (id, session) in whom.all(shared) {
+        session.kick(reason);
+        count(id, &session);
     }
     Ok(kicked)
 }

@@ -40,7 +40,7 @@ use timers::Timers;
 
 pub use events::{Delivery, EventFrame, Stands};
 pub use rights::subject_of_key;
-pub use seen::{MAX_REASON, Seen};
+pub use seen::{KICKED, MAX_REASON, Seen};
 pub use task::{Hello, run};
 
 /// Text frames of a client are no longer than this.
@@ -398,7 +398,7 @@ fn why_ended(code: u16) -> &'static str {
         1012 => "the gateway went away",
         1013 => "the client did not keep up",
         4401 => "token invalid or expired",
-        4403 => "kicked or revoked",
+        4403 => KICKED,
         4408 => "nothing heard",
         4409 => "replaced",
         4410 => "session too old",

@@ -10,7 +10,9 @@ use crate::control::Reconnect;
 use crate::view::View;
 
 /// The protocol's close for who is put out by somebody's word.
-const KICKED: u16 = 4403;
+const CODE: u16 = 4403;
+/// What services are told of such a session.
+pub const KICKED: &str = "kicked or revoked";
 /// A close frame has room for 123 bytes of it.
 pub const MAX_REASON: usize = 120;
 
@@ -64,7 +66,7 @@ impl Session {
         while !reason.is_char_boundary(end) {
             end -= 1;
         }
-        let close = Close::new(KICKED, "kicked", Reconnect::No);
+        let close = Close::new(CODE, "kicked", Reconnect::No);
         self.close_saying(&mut self.state.lock(), close, &reason[..end]);
     }
 }
