@@ -98,10 +98,7 @@ impl Publisher {
         let Some(state) = self.fleets.get(fleet) else { return status };
         // What was never a part of it (a tier that everything is refused under, say) is obeyed with the rest.
         let since = state.parts.get(object).map_or(state.current.version, |part| part.1);
-        if let Some(condition) = status.pending_mut() {
-            let (status, reason, message) = judge(since, gateways);
-            (condition.status, condition.reason, condition.message) = (status, reason, message);
-        }
+        status.conclude(judge(since, gateways));
         status
     }
 }
