@@ -284,7 +284,7 @@ impl State {
             self.catalogs.remove(&fleet);
         }
         for (fleet, compiled) in fleets {
-            if compiled.catalog.is_some() {
+            if compiled.catalog.is_some() && !self.world.is_settled(&fleet.namespace, &compiled.owners) {
                 Arc::make_mut(&mut self.world).settle(&fleet.namespace, &compiled.owners);
             }
             if let Some(published) = self.publisher.publish(&fleet, &compiled) {
