@@ -204,7 +204,12 @@ async fn what_is_wrong_in_a_cluster_is_found_with_what_to_do_and_annotations_are
     let closed = format!(
         "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata: {{name: closed, namespace: {game}}}\nspec: {{accessControl: {{defaultAction: deny}}}}\n"
     );
-    let all = [fleet(&game), operator_deployment(&game), gateway, deployment(&game, "account", account), closed];
+    let refused = format!(
+        "apiVersion: v1\nkind: Event\nmetadata: {{name: refused, namespace: {game}}}\nreason: FailedCreate\ntype: Warning\n\
+         involvedObject: {{kind: ReplicaSet, name: account-1, namespace: {game}}}\nmessage: 'forbidden: violates PodSecurity: container \"daprd\"'\n"
+    );
+    let all =
+        [fleet(&game), operator_deployment(&game), gateway, deployment(&game, "account", account), closed, refused];
     cluster.apply(&all.join("---\n")).await.unwrap();
     let place = Place::new(&game, "operator-0");
     let _operator = place.start(cluster, &[]).await;
@@ -223,6 +228,10 @@ async fn what_is_wrong_in_a_cluster_is_found_with_what_to_do_and_annotations_are
     );
     assert!(good.iter().any(|what| what.starts_with("operator-0 holds the Lease")), "{good:?}");
     assert!(wrong.iter().any(|what| what.contains(&format!("the Fleet {game}/default has no gateway"))), "{wrong:?}");
+    assert!(
+        wrong.iter().any(|what| what.contains("ReplicaSet account-1") && what.contains("PodSecurity")),
+        "{wrong:?}"
+    );
     let stopped = wrong.iter().find(|what| what.starts_with("account.create: the Dapr Configuration"));
     assert!(stopped.is_some_and(|what| what.contains(&format!("{game}/closed"))), "{wrong:?}");
     assert!(

@@ -21,7 +21,6 @@ mod pods;
 #[expect(dead_code, reason = "what runs the parts of the system tests, too")]
 mod process;
 mod pushing;
-mod replicas;
 mod roles;
 mod syncing;
 mod undisturbed;

@@ -1,6 +1,6 @@
 //! What is missing or wrong in a cluster, and what to do. Pure: whoever asks has read the facts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bannou_crds::catalog::{Backend, Service};
 use bannou_operator::catalog::{Compiled, compile, unattached};
@@ -250,6 +250,37 @@ fn object_findings(
     if written.get(object).is_some_and(Vec::is_empty) {
         let what = format!("{object} has no conditions: no operator has judged it");
         found.push(Finding::warning("objects", what, "is the operator running, and of this cluster?"));
+    }
+    found
+}
+
+/// Why Pods were not made, as an Event says it.
+pub struct NotMade {
+    pub namespace: String,
+    /// Such as `ReplicaSet account-5d9c`.
+    pub object: String,
+    pub message: String,
+}
+
+/// Pod security that lets no Pod in, in the namespaces of fleets, operators and exposures.
+pub fn pod_security(resources: &Resources, events: &[NotMade]) -> Vec<Finding> {
+    let world = &resources.world;
+    let mut ours: BTreeSet<&str> =
+        world.fleets.keys().chain(world.exposures.keys()).map(|key| key.namespace.as_str()).collect();
+    ours.extend(resources.operators.iter().map(|operator| operator.namespace.as_str()));
+    let mut told = BTreeSet::new();
+    let mut found = Vec::new();
+    for NotMade { namespace, object, message } in events {
+        let refused = message.contains("violates PodSecurity") && ours.contains(namespace.as_str());
+        if !refused || !told.insert((namespace, object)) {
+            continue;
+        }
+        let fix = if message.contains("daprd") {
+            "have Dapr's sidecars drop their capabilities: install Dapr with dapr_sidecar_injector.sidecarDropALLCapabilities=true"
+        } else {
+            "give its containers the security context that the message asks for, or the namespace another pod-security label"
+        };
+        found.push(Finding::error("pods", format!("{object} of {namespace} makes no Pods: {message}"), fix));
     }
     found
 }

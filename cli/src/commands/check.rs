@@ -7,6 +7,7 @@ use bannou_crds::kinds::definitions;
 use bannou_gateway::inspect::report::Status;
 use bannou_operator::catalog::{ObjectStatus, compile, unattached};
 use bannou_operator::index::Key;
+use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
@@ -15,7 +16,7 @@ use super::output::{Format, print, print_json};
 use super::report;
 use super::source::mistakes;
 use super::status::{hashes, listed};
-use crate::cluster::findings::{self, Configurations, Definition, Finding, GatewayFact, Level};
+use crate::cluster::findings::{self, Configurations, Definition, Finding, GatewayFact, Level, NotMade};
 use crate::cluster::{Cluster, Where, gateways, is_missing, operator, outside, resources};
 use crate::folder;
 use crate::trouble::Trouble;
@@ -154,6 +155,7 @@ async fn of_cluster(cluster: &Cluster) -> Result<Vec<Finding>, Trouble> {
             "have the right to list them given to you",
         ));
     }
+    found.extend(findings::pod_security(&resources, &not_made(cluster).await));
     match configurations(cluster).await {
         Ok(configurations) => found.extend(findings::policies(&resources, &configurations)),
         Err(trouble) => found.push(Finding::warning(
@@ -181,6 +183,22 @@ async fn defined(cluster: &Cluster) -> Result<Vec<Definition>, Trouble> {
         all.push(Definition { name, ours, theirs });
     }
     Ok(all)
+}
+
+/// What Events say of Pods that could not be made; none where Events may not be read, since they are gone after an hour anyway.
+async fn not_made(cluster: &Cluster) -> Vec<NotMade> {
+    let events: Api<Event> = Api::all(cluster.client.clone());
+    let params = ListParams::default().fields("reason=FailedCreate").limit(500);
+    let listed = cluster.ask("list Events in every namespace", events.list(&params)).await;
+    let each = |event: Event| {
+        let of = event.involved_object;
+        NotMade {
+            namespace: of.namespace.unwrap_or_default(),
+            object: format!("{} {}", of.kind.unwrap_or_default(), of.name.unwrap_or_default()),
+            message: event.message.unwrap_or_default(),
+        }
+    };
+    listed.map(|list| list.items.into_iter().map(each).collect()).unwrap_or_default()
 }
 
 /// Dapr's own; none where Dapr is not installed.

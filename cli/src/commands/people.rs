@@ -205,7 +205,7 @@ async fn unknown(target: &Target, name: &str) -> Trouble {
     });
     let names: Vec<String> = names.collect();
     let near = did_you_mean(name, &names.iter().map(String::as_str).collect::<Vec<_>>());
-    Trouble::one(format!("{plain}{near}; see all of it: bannou catalog"))
+    Trouble::one(format!("{plain}{near} (all of it: bannou catalog)"))
 }
 
 fn explained(gateway: &str, why: &WhyConnection, name: Option<&str>) -> String {
@@ -265,7 +265,7 @@ fn token(why: &WhyConnection) -> String {
 
 fn limits(why: &WhyConnection) -> String {
     let l = &why.limits;
-    let optional = |value: Option<String>| value.unwrap_or_else(|| "no limit of".to_owned());
+    let optional = |value: Option<String>| value.unwrap_or_else(|| "any number of".to_owned());
     format!(
         "{}/s (burst {}), {} in flight ({} now), {} bytes a message, {} connections a subject",
         l.requests_per_second,

@@ -123,3 +123,25 @@ fn objects_are_judged_by_compile_and_by_what_stands_there() {
     assert!(all.iter().any(|w| w.starts_with("ServiceExposure default/account: NoReadyPods")), "{all:?}");
     assert!(all.iter().any(|w| w.starts_with("ServiceExposure default/game: BackendNotFound")), "{all:?}");
 }
+
+#[test]
+fn pods_that_pod_security_keeps_out_are_told_once_and_only_where_they_matter() {
+    let event = |namespace: &str, message: &str| NotMade {
+        namespace: namespace.to_owned(),
+        object: "ReplicaSet account-1".to_owned(),
+        message: message.to_owned(),
+    };
+    let violates =
+        r#"pods "account-1-x" is forbidden: violates PodSecurity "restricted:latest": container "daprd" must not"#;
+    let events = [
+        event("default", violates),
+        event("default", violates),
+        event("else", violates),
+        event("default", "quota exceeded"),
+    ];
+    let found = pod_security(&resources(), &events);
+    assert_eq!(levels_only(&found), [Level::Error], "{found:?}");
+    assert!(found[0].fix.as_deref().unwrap().contains("sidecarDropALLCapabilities=true"));
+    let own = pod_security(&resources(), &[event("bannou-system", &violates.replace("daprd", "gateway"))]);
+    assert!(own[0].fix.as_deref().unwrap().contains("security context"), "{own:?}");
+}
