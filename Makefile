@@ -33,13 +33,14 @@ run: ## Start `bannou dev`: gateway, playground and demo services, on loopback a
 	exec "$(CARGO_TARGET_DIR)/debug/bannou" dev "$(FOLDER)" --port $(PORT) --admin-port $(ADMIN_PORT) --internal-port $(INTERNAL_PORT) $(ARGS)
 
 .PHONY: build
-build: ## Build the release binaries, bannou and bannou-gateway
+build: ## Build the release binaries: bannou, bannou-gateway, bannou-operator
 	@# One package after the other: together, cargo would give the gateway the features that only the command needs.
 	cargo build --locked --release -p bannou-gateway
+	cargo build --locked --release -p bannou-operator
 	cargo build --locked --release -p bannou-cli
 	@# As kubectl finds it on a PATH: kubectl bannou.
 	@ln -sf bannou "$(CARGO_TARGET_DIR)/release/kubectl-bannou"
-	@ls -1 "$(CARGO_TARGET_DIR)"/release/{bannou,kubectl-bannou,bannou-gateway}
+	@ls -1 "$(CARGO_TARGET_DIR)"/release/{bannou,kubectl-bannou,bannou-gateway,bannou-operator}
 
 .PHONY: check
 check: ## Formatting, lints, each package alone, dependencies, types
@@ -50,7 +51,7 @@ test: ## Install what is missing and run everything: checks, tests, system tests
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run.sh checks tests
 
 .PHONY: test-faults
-test-faults: ## A broker of three nodes that loses one, a gateway that stands still for a minute, a thousand edits under a thousand clients: some ten minutes
+test-faults: ## A broker of three nodes that loses one, a gateway, an operator and an API server that stand still for minutes, a thousand edits under a thousand clients: some twenty minutes
 	@tests/run.sh faults
 
 .PHONY: test-long

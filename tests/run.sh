@@ -13,7 +13,7 @@ setup=tests/setup
 checks=(format lint alone generated dependencies promises types)
 tests=(rust javascript browser autobahn fuzz)
 # Minutes of waiting for real deadlines, and a cluster of three: they need what `tests` has installed.
-faults=(broker-long fleet-long undisturbed-long)
+faults=(broker-long fleet-long undisturbed-long operator-long)
 long=(properties fuzz-long system-again "${faults[@]}")
 packages=(bannou-crds bannou-operator bannou-gateway bannou-cli bannou-tests bannou-bench)
 
@@ -161,6 +161,12 @@ step_fleet-long() {
 step_undisturbed-long() {
   build
   cargo test --quiet --locked --workspace --test cluster -- --ignored undisturbed::
+}
+
+# The real times of a lease, and an API server that is stopped for longer than anybody waits for it.
+step_operator-long() {
+  build
+  cargo test --quiet --locked --workspace --test cluster -- --ignored replicas::
 }
 
 # ---- running them

@@ -106,6 +106,11 @@ impl Meters {
         self.writes.get_or_create(&Write { what, result }).inc();
     }
 
+    /// Somebody waited for the API server no longer.
+    pub fn no_answer(&self) {
+        self.api_errors.get_or_create(&ApiError { status: "none".to_owned() }).inc();
+    }
+
     /// A layer of kube's client. What is gone, there already, or too old to be watched on is an answer like any other.
     pub fn layer<B>(&self) -> MapResultLayer<impl Fn(Answer<B>) -> Answer<B> + Clone + use<B>> {
         let errors = self.api_errors.clone();

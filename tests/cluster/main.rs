@@ -21,6 +21,7 @@ mod pods;
 #[expect(dead_code, reason = "what runs the parts of the system tests, too")]
 mod process;
 mod pushing;
+mod replicas;
 mod roles;
 mod syncing;
 mod undisturbed;

@@ -89,13 +89,20 @@ impl Delta {
     }
 }
 
-/// What is new or changed, and the names of what is gone. Both lists are in order of name.
+/// What is new or changed, and the names of what is gone. Both lists are in order of name, and are walked side by side.
 fn changes<T: Clone + PartialEq>(base: &[T], next: &[T], name: impl Fn(&T) -> &String) -> (Vec<T>, Vec<String>) {
-    let before: BTreeMap<&String, &T> = base.iter().map(|item| (name(item), item)).collect();
-    let after: BTreeMap<&String, &T> = next.iter().map(|item| (name(item), item)).collect();
-    let differs = |item: &&T| before.get(name(item)) != Some(item);
-    let gone = before.keys().filter(|name| !after.contains_key(**name)).map(|name| (*name).clone());
-    (next.iter().filter(differs).cloned().collect(), gone.collect())
+    let (mut new, mut gone) = (Vec::new(), Vec::new());
+    let mut before = base.iter().peekable();
+    for item in next {
+        while let Some(over) = before.next_if(|b| name(b) < name(item)) {
+            gone.push(name(over).clone());
+        }
+        if before.next_if(|b| name(b) == name(item)) != Some(item) {
+            new.push(item.clone());
+        }
+    }
+    gone.extend(before.map(|over| name(over).clone()));
+    (new, gone)
 }
 
 fn changed<T: Clone>(base: &[T], new: Vec<T>, gone: &[String], name: impl Fn(&T) -> &String) -> Vec<T> {

@@ -154,6 +154,7 @@ impl Bound {
         };
         let mut settings = Settings::new(&args.namespace, &args.lease, &identity).lasting(args.lease_seconds);
         settings.owner.clone_from(&owner);
+        settings.meters = meters;
         let keys = keys::Settings {
             namespace: args.namespace.clone(),
             owner,

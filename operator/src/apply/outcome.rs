@@ -26,6 +26,7 @@ pub async fn write<T>(
             ("failed", false)
         }
         Err(_) => {
+            meters.no_answer();
             tracing::warn!(%object, "is not written: the API server does not answer");
             ("failed", false)
         }

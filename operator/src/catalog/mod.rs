@@ -129,15 +129,17 @@ fn compile_with(world: &World, fleet: &Key, hash: &dyn Fn(Kind, &[u8]) -> Target
     let accepted = problems.is_empty() && unread.is_none();
     let names = Names::of(world, &plan);
     let mut compiler = Compiler { world, fleet: plan, hash, accepted, conditions };
-    compiler.tell_fleet(object, generation, problems);
     compiler.tell_unreadable();
     let (plans, mut tiers) = compiler.tiers();
     let services = compiler.services(&plans, &names);
     resolve_grantors(&plans, &services, &mut tiers);
     compiler.tell_tiers(&services, tiers.findings);
+    let missing = compiler.managers(&services);
+    if unread.is_none() {
+        compiler.tell_fleet(object, generation, problems, missing);
+    }
     let Compiler { fleet, accepted, conditions, .. } = compiler;
-    let FleetPlan { mut catalog, managers, .. } = fleet;
-    catalog.managers = present(&managers, &services).0;
+    let FleetPlan { catalog, .. } = fleet;
     let catalog = Catalog { format: FORMAT, fleet: catalog, tiers: tiers.compiled, services };
     Compiled { catalog: accepted.then_some(catalog), conditions, owners: names.into_owners() }
 }
@@ -188,9 +190,27 @@ impl<'a> Compiler<'a> {
         &self.fleet.catalog.namespace
     }
 
-    fn tell_fleet(&mut self, object: ObjectRef, generation: Option<i64>, problems: Problems) {
+    /// Those who may revoke, ban and kick, and a sentence for each that is not there.
+    fn managers(&mut self, services: &[Service]) -> Vec<String> {
+        let (names, missing) = present(&self.fleet.managers, services);
+        let sentence = |missing: &ServiceRef| {
+            format!(
+                "spec.managers: this fleet has no service {:?} of the namespace {:?}, so nobody manages it in its name; expose it, or \
+                 correct the name.",
+                missing.service, missing.namespace
+            )
+        };
+        let sentences = missing.into_iter().map(sentence).collect();
+        self.fleet.catalog.managers = names;
+        sentences
+    }
+
+    fn tell_fleet(&mut self, object: ObjectRef, generation: Option<i64>, problems: Problems, missing: Vec<String>) {
         let mut findings = Findings::default();
         reject(&mut findings, problems);
+        for message in missing {
+            findings.unresolved(Reason::ServiceNotFound, message);
+        }
         self.conditions.insert(object, findings.status(generation, None, true));
     }
 

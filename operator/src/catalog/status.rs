@@ -133,8 +133,15 @@ impl ObjectStatus {
         }
     }
 
+    /// Says of `Programmed` what it is, where only the gateways' word is missing.
+    pub(crate) fn conclude(&mut self, (status, reason, message): (Status, Reason, String)) {
+        if let Some(condition) = self.pending_mut() {
+            (condition.status, condition.reason, condition.message) = (status, reason, message);
+        }
+    }
+
     /// `Programmed`, where only the gateways' word is missing.
-    pub(crate) fn pending_mut(&mut self) -> Option<&mut Condition> {
+    fn pending_mut(&mut self) -> Option<&mut Condition> {
         self.conditions.iter_mut().find(|c| c.kind == ConditionType::Programmed && c.status == Status::Unknown)
     }
 

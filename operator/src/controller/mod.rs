@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use kube::Client;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::catalog::{Compiled, ObjectStatus, compile, unattached};
+use crate::catalog::{Compiled, ObjectStatus, Reason, Status, compile, unattached};
 use crate::index::{Key, Object, ObjectKind, ObjectRef, World};
 use crate::keys::Troubles;
 use crate::lease::Holding;
 use crate::metrics::Meters;
-use crate::publish::{Gateway, Published, Publisher};
+use crate::publish::{Gateway, Published, Publisher, Version};
 use crate::watch::{Seen, Written};
 
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub struct Options {
     pub at_most: Duration,
     /// Looks again after so long whether a definition that was missing is back.
     pub retry: Duration,
+    /// How long gateways that were there may be away, or find a new holder, before a fleet counts as one without gateways.
+    pub forgiving: Duration,
     pub meters: Meters,
 }
 
@@ -41,6 +43,7 @@ impl Default for Options {
             quiet: Duration::from_millis(100),
             at_most: Duration::from_secs(1),
             retry: Duration::from_secs(2),
+            forgiving: Duration::from_secs(60),
             meters: Meters::default(),
         }
     }
@@ -86,6 +89,7 @@ pub async fn run(client: Client, options: Options, holding: Holding, heard: Hear
             },
             Ok(()) = gateways.changed() => {}
             Ok(()) = troubles.changed() => {}
+            () = until(state.forgiven_until) => {}
         }
         state.gateways.clone_from(&gateways.borrow_and_update());
         state.troubles.clone_from(&troubles.borrow_and_update());
@@ -110,6 +114,13 @@ pub async fn run(client: Client, options: Options, holding: Holding, heard: Hear
         }
         state.conclude();
         tell(&outputs, &state);
+    }
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -153,6 +164,12 @@ struct State {
     conditions: Arc<BTreeMap<ObjectRef, ObjectStatus>>,
     compiled_from: Arc<World>,
     compiled: u64,
+    /// When a gateway that had answered was there last, by fleet.
+    heard: BTreeMap<Key, Instant>,
+    began: Instant,
+    forgiving: Duration,
+    /// When something has to be told of a fleet that nobody answers for, if nothing comes before.
+    forgiven_until: Option<Instant>,
 }
 
 impl State {
@@ -177,6 +194,10 @@ impl State {
             conditions: Arc::default(),
             compiled_from: Arc::default(),
             compiled: 0,
+            heard: BTreeMap::new(),
+            began: Instant::now(),
+            forgiving: options.forgiving,
+            forgiven_until: None,
         }
     }
 
@@ -263,7 +284,7 @@ impl State {
             self.catalogs.remove(&fleet);
         }
         for (fleet, compiled) in fleets {
-            if compiled.catalog.is_some() {
+            if compiled.catalog.is_some() && !self.world.is_settled(&fleet.namespace, &compiled.owners) {
                 Arc::make_mut(&mut self.world).settle(&fleet.namespace, &compiled.owners);
             }
             if let Some(published) = self.publisher.publish(&fleet, &compiled) {
@@ -290,27 +311,78 @@ impl State {
                 self.compiled += 1;
             }
         }
-        let none = Vec::new();
-        let conclude = |(object, status): (&ObjectRef, &ObjectStatus)| {
-            let status = match self.fleet_of.get(object) {
-                Some(fleet) => {
-                    let gateways = self.gateways.get(fleet).unwrap_or(&none);
-                    let mut status = self.publisher.programmed(fleet, object, status.clone(), gateways);
-                    if object.kind == ObjectKind::Fleet {
-                        status.gateways = Some(u32::try_from(gateways.len()).unwrap_or(u32::MAX));
-                        if let Some(trouble) = self.troubles.get(fleet) {
-                            status.lacks(trouble.reason(), &trouble.to_string());
-                        }
-                    }
-                    status
-                }
-                None => status.clone(),
-            };
-            (object.clone(), status)
-        };
-        let conditions: BTreeMap<ObjectRef, ObjectStatus> = self.judged.iter().map(conclude).collect();
+        let forgiven = self.forgiven();
+        self.forgiven_until = forgiven.values().min().copied();
+        let conditions: BTreeMap<ObjectRef, ObjectStatus> = self
+            .judged
+            .iter()
+            .map(|(object, judged)| {
+                let fleet = self.fleet_of.get(object);
+                let status = fleet.map(|fleet| self.concluded(object, judged, fleet, forgiven.contains_key(fleet)));
+                (object.clone(), status.unwrap_or_else(|| judged.clone()))
+            })
+            .collect();
         if *self.conditions != conditions {
             self.conditions = Arc::new(conditions);
         }
     }
+
+    /// Fleets of which no gateway has answered in this term, or none that had is there any more, and until when that says nothing.
+    fn forgiven(&mut self) -> BTreeMap<Key, Instant> {
+        let now = Instant::now();
+        // What a gateway said to an earlier holder is no answer to this one.
+        let recent = |version: Version| version.term >= self.holding.term;
+        let answered = |g: &Gateway| g.acked.is_some_and(recent) || g.refused.as_ref().is_some_and(|r| recent(r.0));
+        let answers = |gateways: &Vec<Gateway>| gateways.iter().any(answered);
+        let answered: Vec<Key> =
+            self.gateways.iter().filter(|(_, here)| answers(here)).map(|(fleet, _)| fleet.clone()).collect();
+        self.heard.retain(|fleet, _| self.catalogs.contains_key(fleet));
+        self.heard.extend(answered.iter().map(|fleet| (fleet.clone(), now)));
+        let fleets = self.catalogs.keys().filter(|fleet| !answered.contains(*fleet));
+        let until = fleets.map(|fleet| {
+            let last = self.heard.get(fleet).map_or(self.began, |heard| self.began.max(*heard));
+            (fleet.clone(), last + self.forgiving)
+        });
+        until.filter(|(_, until)| *until > now).collect()
+    }
+
+    /// `forgiven`: what was written of its gateways counts on, unless it was written of another generation.
+    fn concluded(&self, object: &ObjectRef, judged: &ObjectStatus, fleet: &Key, forgiven: bool) -> ObjectStatus {
+        let gateways = self.gateways.get(fleet).map(Vec::as_slice).unwrap_or_default();
+        let written = self.written.get(object).filter(|_| forgiven).map(|written| &written.status);
+        let count = u32::try_from(gateways.len()).unwrap_or(u32::MAX);
+        let mut status = judged.clone();
+        match written.and_then(|written| kept(written, judged)) {
+            Some(kept) => status.conclude(kept),
+            None => status = self.publisher.programmed(fleet, object, status, gateways),
+        }
+        if object.kind == ObjectKind::Fleet {
+            let before = written.and_then(|written| u32::try_from(written["gateways"].as_u64()?).ok());
+            status.gateways = Some(before.unwrap_or(count));
+            if let Some(trouble) = self.troubles.get(fleet) {
+                status.lacks(trouble.reason(), &trouble.to_string());
+            }
+        }
+        status
+    }
 }
+
+/// `Programmed` as it is written, where it was written of the generation that is judged now.
+fn kept(written: &serde_json::Value, judged: &ObjectStatus) -> Option<(Status, Reason, String)> {
+    let programmed = written["conditions"].as_array()?.iter().find(|c| c["type"] == "Programmed")?;
+    let reason = [Reason::Programmed, Reason::Pending, Reason::NoGatewaysConnected, Reason::Rejected]
+        .into_iter()
+        .find(|reason| programmed["reason"] == reason.as_str())?;
+    let status = match programmed["status"].as_str()? {
+        "True" => Status::True,
+        "False" => Status::False,
+        _ => Status::Unknown,
+    };
+    // "Not in the catalog" was said of another one.
+    let of_gateways = reason != Reason::Pending || status == Status::Unknown;
+    let same = of_gateways && programmed["observedGeneration"].as_i64() == judged.observed_generation;
+    same.then(|| (status, reason, programmed["message"].as_str().unwrap_or_default().to_owned()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -251,11 +251,20 @@ impl World {
 
     /// Notes who has which name of a fleet by now, so that nobody older who comes later takes it from them: a name stays with
     /// its owner until that goes.
+    ///
+    /// See [`World::is_settled`] first where the world is shared: a shared one is copied to be changed.
     pub fn settle(&mut self, fleet_namespace: &str, owners: &BTreeMap<String, Key>) {
         self.owners.retain(|(namespace, _), _| namespace != fleet_namespace);
         for (name, key) in owners {
             self.owners.insert((fleet_namespace.to_owned(), name.clone()), key.clone());
         }
+    }
+
+    /// Whether that is noted already.
+    pub fn is_settled(&self, fleet_namespace: &str, owners: &BTreeMap<String, Key>) -> bool {
+        let first = (fleet_namespace.to_owned(), String::new());
+        let noted = self.owners.range(first..).take_while(|((namespace, _), _)| namespace == fleet_namespace);
+        noted.map(|((_, name), key)| (name, key)).eq(owners.iter())
     }
 
     /// Sorts those who ask for one name of a fleet, the one that shall have it first.

@@ -19,6 +19,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::metrics::Meters;
+
 use self::decide::{Decision, Observed, decide};
 pub use self::identity::{address, identity};
 
@@ -36,6 +38,7 @@ pub struct Settings {
     pub deadline: Duration,
     /// Between two renewals, and two looks of who stands by.
     pub every: Duration,
+    pub meters: Meters,
 }
 
 impl Settings {
@@ -48,6 +51,7 @@ impl Settings {
             duration: Duration::from_secs(15),
             deadline: Duration::from_secs(10),
             every: Duration::from_secs(2),
+            meters: Meters::default(),
         }
     }
 
@@ -139,7 +143,10 @@ impl Candidate {
         match timeout(self.settings.every, self.attempt(began)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the lease cannot be read or written"),
-            Err(_) => tracing::warn!("the API server does not answer about the lease"),
+            Err(_) => {
+                self.settings.meters.no_answer();
+                tracing::warn!("the API server does not answer about the lease");
+            }
         }
         if self.holding.as_ref().is_some_and(|h| !h.is_valid()) {
             tracing::warn!("the lease could not be renewed in time; what was published counts on");

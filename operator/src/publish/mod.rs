@@ -1,13 +1,12 @@
 //! Versions of catalogs, and what gateways said to them. Pure: whoever speaks with gateways tells it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bannou_crds::Catalog;
-use bannou_crds::push::Hash;
+use bannou_crds::catalog::{Service, Tier};
 pub use bannou_crds::push::Version;
-use serde::Serialize;
-use sha2::{Digest, Sha256};
+use bannou_crds::push::{Delta, Hash, ToGateway};
 
 use crate::catalog::{Compiled, ObjectStatus, Reason, Status};
 use crate::index::{Key, ObjectKind, ObjectRef};
@@ -19,10 +18,29 @@ pub struct Published {
     pub catalog: Catalog,
     /// Of the catalog.
     pub hash: Hash,
+    /// What a gateway that has the version before is sent: nearly every one, so it is made once for all.
+    step: Option<(Version, Arc<str>)>,
 }
 
-/// Of a part.
-type Digested = [u8; 32];
+impl Published {
+    /// What a gateway is sent that has `base`: JSON of a [`ToGateway::Delta`].
+    pub fn difference_to(&self, base: &Published) -> Arc<str> {
+        match &self.step {
+            Some((before, text)) if *before == base.version => text.clone(),
+            _ => difference((base.version, &base.catalog), (self.version, &self.catalog), &self.hash),
+        }
+    }
+
+    /// The same for one that has this very catalog, under another version.
+    pub fn difference_to_version(&self, base: Version) -> Arc<str> {
+        difference((base, &self.catalog), (self.version, &self.catalog), &self.hash)
+    }
+}
+
+fn difference(base: (Version, &Catalog), next: (Version, &Catalog), hash: &Hash) -> Arc<str> {
+    let delta = ToGateway::Delta { delta: Box::new(Delta::between(base, next, hash.clone())) };
+    serde_json::to_string(&delta).expect("the words of the link are JSON").into()
+}
 
 /// What one holder of the lease has published, by fleet.
 #[derive(Debug)]
@@ -34,8 +52,8 @@ pub struct Publisher {
 #[derive(Debug)]
 struct State {
     current: Arc<Published>,
-    /// The part of each object in the catalog, and the version that brought it as it is.
-    parts: BTreeMap<ObjectRef, (Digested, Version)>,
+    /// Each object that has a part in the catalog, and the version that brought this part as it is.
+    parts: BTreeMap<ObjectRef, Version>,
 }
 
 impl Publisher {
@@ -52,12 +70,13 @@ impl Publisher {
         }
         let number = before.map_or(0, |b| b.current.version.number) + 1;
         let version = Version { term: self.term, number };
-        let mut parts = parts(fleet, catalog, compiled);
-        for (object, part) in &mut parts {
-            let same = before.and_then(|b| b.parts.get(object)).filter(|old| old.0 == part.0);
-            part.1 = same.map_or(version, |old| old.1);
-        }
-        let current = Arc::new(Published { version, catalog: catalog.clone(), hash: Hash::of(catalog) });
+        let parts = parts(fleet, catalog, compiled, before, version);
+        let hash = Hash::of(catalog);
+        let step = before.map(|b| {
+            let base = b.current.version;
+            (base, difference((base, &b.current.catalog), (version, catalog), &hash))
+        });
+        let current = Arc::new(Published { version, catalog: catalog.clone(), hash, step });
         self.fleets.insert(fleet.clone(), State { current: current.clone(), parts });
         Some(current)
     }
@@ -73,7 +92,9 @@ impl Publisher {
         }
         self.term = self.term.max(highest.term.saturating_add(1));
         let next = Version { term: self.term, number: 1 };
-        state.current = Arc::new(Published { version: next, ..(*state.current).clone() });
+        let mut risen = Published { version: next, step: None, ..(*state.current).clone() };
+        risen.step = Some((version, risen.difference_to_version(version)));
+        state.current = Arc::new(risen);
         // Whoever obeyed a part obeys it under the new version.
         Some(state.current.clone())
     }
@@ -97,11 +118,8 @@ impl Publisher {
     ) -> ObjectStatus {
         let Some(state) = self.fleets.get(fleet) else { return status };
         // What was never a part of it (a tier that everything is refused under, say) is obeyed with the rest.
-        let since = state.parts.get(object).map_or(state.current.version, |part| part.1);
-        if let Some(condition) = status.pending_mut() {
-            let (status, reason, message) = judge(since, gateways);
-            (condition.status, condition.reason, condition.message) = (status, reason, message);
-        }
+        let since = state.parts.get(object).copied().unwrap_or(state.current.version);
+        status.conclude(judge(since, gateways));
         status
     }
 }
@@ -140,19 +158,38 @@ fn judge(since: Version, gateways: &[Gateway]) -> (Status, Reason, String) {
     (Status::Unknown, Reason::Pending, "In the catalog; waiting for gateways to take it over.".to_owned())
 }
 
-/// Parts, with a version yet to be set.
-fn parts(fleet: &Key, catalog: &Catalog, compiled: &Compiled) -> BTreeMap<ObjectRef, (Digested, Version)> {
-    let part = |kind, key: Key, digest| (ObjectRef { kind, key }, (digest, Version::default()));
-    let mut parts = BTreeMap::from([part(ObjectKind::Fleet, fleet.clone(), digest(&catalog.fleet))]);
-    let tiers = catalog.tiers.iter();
-    parts.extend(tiers.map(|t| part(ObjectKind::AccessTier, Key::new(&fleet.namespace, &t.name), digest(t))));
-    let services = catalog.services.iter().filter_map(|s| Some((compiled.owners.get(&s.name)?, s)));
-    parts.extend(services.map(|(owner, s)| part(ObjectKind::ServiceExposure, owner.clone(), digest(s))));
+/// The parts of a catalog: those that are as they were keep their version, the rest has the new one.
+fn parts(
+    fleet: &Key,
+    catalog: &Catalog,
+    compiled: &Compiled,
+    before: Option<&State>,
+    version: Version,
+) -> BTreeMap<ObjectRef, Version> {
+    let old = before.map(|state| &state.current.catalog);
+    let since = |object: &ObjectRef, same: bool| {
+        let before = before.filter(|_| same).and_then(|state| state.parts.get(object));
+        before.copied().unwrap_or(version)
+    };
+    let mut parts = BTreeMap::new();
+    let mut part = |kind, key: Key, same| {
+        let object = ObjectRef { kind, key };
+        let since = since(&object, same);
+        parts.insert(object, since);
+    };
+    part(ObjectKind::Fleet, fleet.clone(), old.is_some_and(|old| old.fleet == catalog.fleet));
+    let tiers: HashMap<&str, &Tier> = old.iter().flat_map(|o| &o.tiers).map(|t| (t.name.as_str(), t)).collect();
+    for tier in &catalog.tiers {
+        let same = tiers.get(tier.name.as_str()) == Some(&tier);
+        part(ObjectKind::AccessTier, Key::new(&fleet.namespace, &tier.name), same);
+    }
+    let services: HashMap<&str, &Service> =
+        old.iter().flat_map(|o| &o.services).map(|s| (s.name.as_str(), s)).collect();
+    for service in &catalog.services {
+        let Some(owner) = compiled.owners.get(&service.name) else { continue };
+        part(ObjectKind::ServiceExposure, owner.clone(), services.get(service.name.as_str()) == Some(&service));
+    }
     parts
-}
-
-fn digest(value: &impl Serialize) -> Digested {
-    Sha256::digest(serde_json::to_vec(value).unwrap_or_default()).into()
 }
 
 #[cfg(test)]

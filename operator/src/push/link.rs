@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bannou_crds::push::{Delta, Hash, Reason, ToGateway, ToOperator, Version, snapshot};
+use bannou_crds::push::{Hash, Reason, ToGateway, ToOperator, Version, snapshot};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -143,24 +143,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             // It would refuse to go back. The registry knows, and the term rises above it.
             return Ok(());
         }
-        let delta = match (&standing.has, hello) {
-            (Some(has), _) => Some(Delta::between(
-                (has.version, &has.catalog),
-                (current.version, &current.catalog),
-                current.hash.clone(),
-            )),
+        let difference = match (&standing.has, hello) {
+            (Some(has), _) => Some(current.difference_to(has)),
             // What it saved or kept is what there is: only the version is news.
-            (None, (Some(version), Some(hash))) if *version < current.version && *hash == current.hash => Some(
-                Delta::between((*version, &current.catalog), (current.version, &current.catalog), current.hash.clone()),
-            ),
+            (None, (Some(version), Some(hash))) if *version < current.version && *hash == current.hash => {
+                Some(current.difference_to_version(*version))
+            }
             _ => None,
         };
-        let messages = match delta {
-            Some(delta) => vec![ToGateway::Delta { delta: Box::new(delta) }],
-            None => snapshot(current.version, &current.catalog, current.hash.clone()),
-        };
-        for message in &messages {
-            self.send(message).await?;
+        match difference {
+            Some(text) => self.send_text(text.to_string()).await?,
+            None => {
+                for message in &snapshot(current.version, &current.catalog, current.hash.clone()) {
+                    self.send(message).await?;
+                }
+            }
         }
         standing.sent = Some(current.clone());
         Ok(())
@@ -174,7 +171,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     async fn send(&mut self, message: &ToGateway) -> Result<(), String> {
-        let text = serde_json::to_string(message).map_err(|e| e.to_string())?;
+        self.send_text(serde_json::to_string(message).map_err(|e| e.to_string())?).await
+    }
+
+    async fn send_text(&mut self, text: String) -> Result<(), String> {
         self.meters.pushed_bytes.inc_by(text.len() as u64);
         match timeout(PATIENCE, self.socket.send(Message::Text(text.into()))).await {
             Ok(Ok(())) => Ok(()),

@@ -2,6 +2,7 @@
 
 mod backend;
 pub mod broker;
+pub mod catalog;
 pub mod client;
 mod connects;
 mod edits;
@@ -32,5 +33,6 @@ pub fn measure(options: &Options) -> Result<()> {
     let connects = if options.wants("connect") { connects::measure(options, &fixture)? } else { Vec::new() };
     let edits = if options.wants("edit") { Some(edits::measure(options)?) } else { None };
     let broker = if options.wants("broker") { Some(broker::measure(options, &fixture)?) } else { None };
-    report::write(options, &relay, &connects, edits.as_ref(), broker.as_ref())
+    let catalog = if options.wants("catalog") { Some(catalog::measure(options)?) } else { None };
+    report::write(options, &relay, &connects, edits.as_ref(), broker.as_ref(), catalog.as_ref())
 }

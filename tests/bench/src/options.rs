@@ -19,7 +19,7 @@ pub struct Options {
     /// Also measure the relay on tokio-tungstenite.
     pub peers: bool,
     pub quick: bool,
-    /// Of `relay`, `connect`, `edit` and `broker`; empty: all.
+    /// Of `relay`, `connect`, `edit`, `broker` and `catalog`; empty: all.
     only: Option<String>,
     /// A part of the names of the relay cases to run; empty: all.
     pub case: String,

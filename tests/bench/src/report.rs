@@ -2,16 +2,16 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::options::Options;
-use crate::{Result, broker, connects, edits, relay};
+use crate::{Result, broker, catalog, connects, edits, relay};
 
 const CONNECT_AIM_MICROS: f64 = 95.0;
 const IDLE_AIM_BYTES: f64 = 2048.0;
 
 /// Of several rounds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     pub median: f64,
     pub least: f64,
@@ -34,6 +34,7 @@ pub fn write(
     connects: &[connects::Outcome],
     edits: Option<&edits::Outcome>,
     broker: Option<&broker::Outcome>,
+    catalog: Option<&catalog::Outcomes>,
 ) -> Result<()> {
     let congestion = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap_or_default();
     println!("\n{}, {} worker threads each, congestion control {}", machine(), options.workers, congestion.trim());
@@ -59,13 +60,14 @@ pub fn write(
     }
     edits.into_iter().for_each(print_edits);
     broker.into_iter().for_each(print_broker);
+    catalog.into_iter().for_each(print_catalog);
     if !options.peers {
         println!("\nLEFT OUT: the comparison with tokio-tungstenite (a quick run, or --peers no)");
     }
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let json = serde_json::json!({
         "unix_seconds": seconds, "machine": machine(), "workers": options.workers, "congestion_control": congestion.trim(),
-        "quick": options.quick, "rounds": options.rounds, "relay": relays, "connect": connects, "edit": edits, "broker": broker,
+        "quick": options.quick, "rounds": options.rounds, "relay": relays, "connect": connects, "edit": edits, "broker": broker, "catalog": catalog,
         "aims": {"connect_micros": CONNECT_AIM_MICROS, "idle_bytes": IDLE_AIM_BYTES},
     });
     std::fs::create_dir_all(&options.out)?;
@@ -74,6 +76,36 @@ pub fn write(
     }
     println!("\n{}", options.out.join("latest.json").display());
     Ok(())
+}
+
+fn print_catalog(outcomes: &catalog::Outcomes) {
+    println!("\nthe operator: compiling, and from one edit to what every gateway is sent (ms, median [least–most])");
+    for of in &outcomes.sizes {
+        print!(
+            "  {:>6} endpoints, {} exposures, {} tiers: full {}",
+            of.endpoints,
+            of.exposures,
+            of.tiers,
+            told(of.full_ms)
+        );
+        for (gateways, edit) in &of.edit_ms {
+            print!("; edit for {gateways} {}", told(*edit));
+        }
+        println!(
+            "; push {} bytes a gateway (snapshot {} KiB); memory {:.1} MiB",
+            of.edit_bytes,
+            of.snapshot_bytes / 1024,
+            of.memory_bytes as f64 / 1_048_576.0
+        );
+    }
+    let catalog::Exponents { full, edit, edit_bytes, memory } = outcomes.exponents;
+    println!(
+        "  growth with endpoints, as a power: full {full:.2}, edit {edit:.2}, push {edit_bytes:.2}, memory {memory:.2}"
+    );
+}
+
+fn told(spread: Spread) -> String {
+    format!("{:.1} [{:.1}–{:.1}]", spread.median, spread.least, spread.most)
 }
 
 fn print_relay(outcome: &relay::Outcome) {

@@ -150,6 +150,11 @@ impl Cluster {
         }
     }
 
+    /// STOP: it takes connections and answers nothing. CONT.
+    pub fn signal_server(&self, name: &str) {
+        self.server.lock().as_ref().expect("it runs").signal(name);
+    }
+
     pub fn kill_server(&self) {
         if let Some(server) = self.server.lock().take() {
             server.kill();

@@ -63,6 +63,18 @@ impl Gateway {
         self.socket.send(Message::Text(serde_json::to_string(word).unwrap().into())).await.unwrap();
     }
 
+    /// It answers a ping, and has nothing else to say before that.
+    pub async fn is_linked_and_silent(&mut self) {
+        self.socket.send(Message::Ping(b"there?".to_vec().into())).await.unwrap();
+        loop {
+            match timeout(PATIENCE, self.socket.next()).await.expect("it does not answer") {
+                Some(Ok(Message::Pong(_))) => return,
+                Some(Ok(Message::Ping(_))) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
     /// The next word, and whether the link ended instead.
     pub async fn hear(&mut self) -> Option<ToGateway> {
         loop {

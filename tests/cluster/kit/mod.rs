@@ -5,6 +5,7 @@ pub mod binary;
 pub mod certificates;
 pub mod control_plane;
 pub mod gateway;
+pub mod history;
 pub mod kubectl;
 pub mod operator;
 pub mod plugin;
