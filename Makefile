@@ -43,7 +43,7 @@ build: ## Build the release binaries: bannou, bannou-gateway, bannou-operator
 	@ls -1 "$(CARGO_TARGET_DIR)"/release/{bannou,kubectl-bannou,bannou-gateway,bannou-operator}
 
 .PHONY: check
-check: ## Formatting, lints, each package alone, dependencies, types
+check: ## Formatting, lints, each package alone, charts, dependencies, types
 	@tests/run.sh checks
 
 .PHONY: test
@@ -67,8 +67,8 @@ bench: ## CPU per message against a plain TCP copy, memory per idle connection, 
 	@tests/run.sh bench
 
 .PHONY: crds
-crds: ## Write crds/*.yaml anew from the Rust types
-	cargo run --quiet --locked -p bannou-crds --features k8s --example crdgen -- crds
+crds: ## Write crds/*.yaml and the chart's copies anew from the Rust types
+	cargo run --quiet --locked -p bannou-crds --features k8s --example crdgen -- crds charts/bannou-crds/templates
 
 .PHONY: fmt
 fmt: ## Format the Rust code

@@ -10,7 +10,7 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$BANNOU_CACHE/target}"
 export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}"
 setup=tests/setup
 
-checks=(format lint alone generated dependencies promises types)
+checks=(format lint alone generated charts dependencies promises types)
 tests=(rust javascript browser autobahn fuzz)
 # Minutes of waiting for real deadlines, and a cluster of three: they need what `tests` has installed.
 faults=(broker-long fleet-long undisturbed-long operator-long)
@@ -49,12 +49,17 @@ step_generated() {
   # shellcheck disable=SC2064 # the folder of now
   trap "rm -rf '$fresh'" EXIT
   build
-  "$CARGO_TARGET_DIR/debug/examples/crdgen" "$fresh"
-  for file in "$fresh"/*; do
+  mkdir "$fresh"/{crds,templates}
+  "$CARGO_TARGET_DIR/debug/examples/crdgen" "$fresh/crds" "$fresh/templates"
+  for file in "$fresh"/crds/*; do
     diff -u "crds/$(basename "$file")" "$file" || { echo "run 'make crds', and look at the difference"; return 1; }
   done
-  echo "crds/*.yaml are what crds/src/kinds says"
+  # The other way round as well: a chart would go on installing a kind that is no more.
+  diff -ru charts/bannou-crds/templates "$fresh/templates" || { echo "run 'make crds', and look at the difference"; return 1; }
+  echo "crds/*.yaml and charts/bannou-crds are what crds/src/kinds says"
 }
+
+step_charts() { tests/charts.sh; }
 
 step_dependencies() {
   local tools
