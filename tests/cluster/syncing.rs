@@ -177,16 +177,7 @@ async fn a_standby_says_where_the_operator_is_and_takes_over_when_it_dies() {
     cluster.apply(&(fleet(&game) + "---" + &exposure(&game, &game, "one", "/1"))).await.unwrap();
     let (first, second) = (Place::new(&game, "operator-0"), Place::new(&game, "operator-1"));
     let holder = first.start(cluster, &[]).await;
-    cluster
-        .kubectl(&[
-            "wait",
-            "-n",
-            &game,
-            "lease/bannou-operator",
-            "--for=jsonpath={.spec.holderIdentity}",
-            "--timeout=120s",
-        ])
-        .await;
+    holder.holds().await;
     let _standby = second.start(cluster, &[]).await;
     let backend = Backend::start().await;
     let pod = Pod::new(cluster, &game, "gateway-0").await;
