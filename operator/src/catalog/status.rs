@@ -123,6 +123,7 @@ impl ObjectStatus {
     }
 
     /// Something that it needs is not there, beside what else may be missing.
+    #[cfg(feature = "controller")]
     pub(crate) fn lacks(&mut self, reason: Reason, message: &str) {
         let Some(resolved) = self.conditions.iter_mut().find(|c| c.kind == ConditionType::ResolvedRefs) else { return };
         if resolved.status == Status::False {
