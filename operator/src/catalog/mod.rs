@@ -374,7 +374,8 @@ fn claim_targets(service: &Service, targets: &mut BTreeMap<Target, String>, find
         }
         mine.insert(target, name);
     }
-    targets.append(&mut mine);
+    // `append` would build the whole map anew, for every exposure.
+    targets.extend(mine);
     true
 }
 

@@ -79,7 +79,9 @@ pub fn write(
 }
 
 fn print_catalog(outcomes: &catalog::Outcomes) {
-    println!("\nthe operator: compiling, and from one edit to what every gateway is sent (ms, median [least–most])");
+    println!(
+        "\nthe operator: compiling, and from one edit to what every gateway is sent (ms of CPU, median [least–most])"
+    );
     for of in &outcomes.sizes {
         print!(
             "  {:>6} endpoints, {} exposures, {} tiers: full {}",
