@@ -42,9 +42,13 @@ fn difference(base: (Version, &Catalog), next: (Version, &Catalog), hash: &Hash)
     serde_json::to_string(&delta).expect("the words of the link are JSON").into()
 }
 
+/// No lease has had so many holders: what a gateway names above it is made up.
+const MOST_TERMS: u64 = 1 << 53;
+
 /// What one holder of the lease has published, by fleet.
 #[derive(Debug)]
 pub struct Publisher {
+    /// Of the lease. A fleet whose gateways have more is ahead of it, by itself: none moves the versions of another.
     term: u64,
     fleets: BTreeMap<Key, State>,
 }
@@ -68,8 +72,10 @@ impl Publisher {
         if before.is_some_and(|b| b.current.catalog == *catalog) {
             return None;
         }
-        let number = before.map_or(0, |b| b.current.version.number) + 1;
-        let version = Version { term: self.term, number };
+        let version = before.map_or(Version { term: self.term, number: 1 }, |b| {
+            let Version { term, number } = b.current.version;
+            Version { term, number: number + 1 }
+        });
         let parts = parts(fleet, catalog, compiled, before, version);
         let hash = Hash::of(catalog);
         let step = before.map(|b| {
@@ -85,13 +91,12 @@ impl Publisher {
     /// deleted, say, and terms began anew.
     pub fn rise(&mut self, fleet: &Key, gateways: &[Gateway]) -> Option<Arc<Published>> {
         let state = self.fleets.get_mut(fleet)?;
-        let highest = gateways.iter().filter_map(|g| g.came_with).max()?;
+        let highest = gateways.iter().filter_map(|g| g.came_with).filter(|v| v.term < MOST_TERMS).max()?;
         let version = state.current.version;
         if highest < version {
             return None;
         }
-        self.term = self.term.max(highest.term.saturating_add(1));
-        let next = Version { term: self.term, number: 1 };
+        let next = Version { term: highest.term + 1, number: 1 };
         let mut risen = Published { version: next, step: None, ..(*state.current).clone() };
         risen.step = Some((version, risen.difference_to_version(version)));
         state.current = Arc::new(risen);

@@ -122,4 +122,24 @@ fn a_gateway_that_has_more_is_followed_by_a_higher_term() {
         assert_eq!(publisher.rise(&fleet(), &[came_with(term, number)]), None, "once");
         assert_eq!(publisher.current(&fleet()), Some(&risen));
     }
+    assert_eq!(publisher.rise(&fleet(), &[came_with(u64::MAX, 1)]), None, "nobody can have that");
+}
+
+#[test]
+fn a_fleet_that_is_ahead_takes_no_other_along() {
+    let mut world = world();
+    world.apply(Object::Fleet(read::<Fleet>("other", "default", json!({}))));
+    let other = Key::new("other", "default");
+    let mut publisher = Publisher::new(1);
+    publisher.publish(&fleet(), &compile(&world, &fleet()));
+    publisher.publish(&other, &compile(&world, &other));
+    let ahead = Gateway { came_with: Some(Version { term: 1000, number: 5 }), ..gateway(None) };
+    let risen = publisher.rise(&other, &[ahead]).expect("it rises");
+    assert_eq!(risen.version, Version { term: 1001, number: 1 });
+    world.apply(exposure("one", "/other"));
+    let next = publisher.publish(&fleet(), &compile(&world, &fleet())).expect("it differs");
+    assert_eq!(next.version, Version { term: 1, number: 2 });
+    world.apply(Object::Fleet(read::<Fleet>("other", "default", json!({"maxSessionAge": "1h"}))));
+    let next = publisher.publish(&other, &compile(&world, &other)).expect("it differs");
+    assert_eq!(next.version, Version { term: 1001, number: 2 });
 }
