@@ -7,11 +7,11 @@ mod line;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use bannou_crds::kinds::{Backend, DaprBackend, Endpoint, SOURCE_LABEL, ServiceExposure, ServiceExposureSpec};
+use bannou_crds::kinds::{Backend, DaprBackend, Endpoint, SOURCE_LABEL, ServiceExposure, ServiceExposureSpec, Source};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use crate::catalog;
-use crate::index::{DAPR_APP_ID, DAPR_ENABLED, ObjectRef, Workload};
+use crate::index::{DAPR_APP_ID, DAPR_ENABLED, Key, ObjectKind, ObjectRef, Workload, World};
 
 pub const EXPOSE: &str = "bannou.dev/expose";
 pub const SERVICE_NAME: &str = "bannou.dev/service-name";
@@ -191,6 +191,31 @@ pub fn owned(workload: &Workload, spec: ServiceExposureSpec) -> ServiceExposure 
         ..exposure.metadata
     };
     exposure
+}
+
+/// The workload that the operator made it for, with its uid. By owner and name too: a label is quickly written.
+pub fn maker(exposure: &ServiceExposure) -> Option<(ObjectRef, &str)> {
+    if exposure.source() != Source::Annotation {
+        return None;
+    }
+    let owner = exposure.metadata.owner_references.iter().flatten().find(|o| o.controller == Some(true))?;
+    let kind = [ObjectKind::Deployment, ObjectKind::StatefulSet].into_iter().find(|k| k.as_str() == owner.kind)?;
+    let namespace = exposure.metadata.namespace.clone().unwrap_or_default();
+    let workload = ObjectRef { kind, key: Key::new(namespace, &owner.name) };
+    let ours = exposure.metadata.name.as_deref() == Some(owned_name(&workload).as_str());
+    (owner.api_version == "apps/v1" && ours).then_some((workload, &owner.uid))
+}
+
+/// By whom an exposure was written. `None`: it says that it was made from annotations, and no workload asks for it by any; then no
+/// tier admits it.
+pub fn source(world: &World, exposure: &ServiceExposure) -> Option<Source> {
+    // A folder has no workloads: all in it is one person's.
+    let (Source::Annotation, Some(backends)) = (exposure.source(), &world.backends) else {
+        return Some(exposure.source());
+    };
+    let (workload, uid) = maker(exposure)?;
+    let workload = backends.workload(&workload).filter(|w| w.uid == uid && !w.deleted)?;
+    workload.annotations.contains_key(EXPOSE).then_some(Source::Annotation)
 }
 
 /// The exposure that a person would write for it: `bannou adopt` prints it. It replaces the operator's as soon as it is there.

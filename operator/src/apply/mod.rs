@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use self::outcome::write;
-use self::plan::{Owned, Warning, owned, status};
+use self::plan::{Owned, Warning, owned, status, whole};
 use crate::catalog::ObjectStatus;
 use crate::controller::Output;
 use crate::index::ObjectRef;
@@ -131,6 +131,15 @@ impl Writer {
                 let (how, patch) = (PatchParams::apply(MANAGER).force(), Patch::Apply(&exposure));
                 let what = format!("ServiceExposure {namespace}/{name}");
                 write(&self.meters, "exposure", what, api.patch(name, &how, &patch)).await
+            }
+            Owned::Replace(key, uid, spec) => {
+                let api: Api<ServiceExposure> = Api::namespaced(self.client.clone(), &key.namespace);
+                // With the uid: not another one of that name, made since it was seen.
+                let patch = json!({"metadata": {"uid": uid}, "spec": whole(&spec)});
+                let how = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+                let (name, patch) = (key.name.clone(), Patch::Merge(&patch));
+                let writing = api.patch(&name, &how, &patch);
+                write(&self.meters, "exposure", format!("ServiceExposure {key}"), writing).await
             }
             Owned::Delete(key, uid) => {
                 let api: Api<ServiceExposure> = Api::namespaced(self.client.clone(), &key.namespace);

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bannou_crds::kinds::{ServiceExposure, Source};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use bannou_crds::kinds::{ServiceExposure, ServiceExposureSpec};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -59,6 +58,8 @@ fn condition(condition: &Condition, of: &ObjectStatus, before: &[&Value], now: T
 #[derive(Clone, Debug, PartialEq)]
 pub enum Owned {
     Apply(Box<ServiceExposure>),
+    /// The spec of ours, by this uid, whole: applying would leave what somebody else has put into its lists.
+    Replace(Key, Option<String>, Box<ServiceExposureSpec>),
     /// Ours, by this uid.
     Delete(Key, Option<String>),
 }
@@ -83,8 +84,8 @@ pub fn owned(world: &World) -> (Vec<Owned>, Vec<Warning>) {
         backends.workloads().filter(|w| !w.deleted).map(|w| (w.uid.as_str(), w)).collect();
     let mut stale = BTreeSet::new();
     for exposure in world.exposures.values() {
-        let Some(owner) = maker(exposure) else { continue };
-        if !alive.contains_key(owner.uid.as_str()) {
+        let Some((_, uid)) = annotations::maker(exposure) else { continue };
+        if !alive.contains_key(uid) {
             let key = Key::of(&exposure.metadata);
             stale.insert(key.clone());
             actions.push(Owned::Delete(key, exposure.metadata.uid.clone()));
@@ -98,7 +99,7 @@ pub fn owned(world: &World) -> (Vec<Owned>, Vec<Warning>) {
         }
         let object = ObjectRef { kind: ObjectKind::ServiceExposure, key: key.clone() };
         let there = world.exposures.get(&key);
-        let mine = there.filter(|e| maker(e).is_some_and(|owner| owner.uid == workload.uid));
+        let mine = there.filter(|e| annotations::maker(e).is_some_and(|(_, uid)| uid == workload.uid));
         let foreign = mine.is_none() && (there.is_some() || world.undecodable.contains_key(&object));
         let mut warn = |reason, note: String| {
             let note = note.chars().take(NOTE).collect();
@@ -124,24 +125,30 @@ pub fn owned(world: &World) -> (Vec<Owned>, Vec<Warning>) {
                 Some(mine) if mine.spec == spec => {}
                 // A name never changes; the next look makes the other one.
                 Some(mine) if mine.spec.service_name != spec.service_name => actions.extend(take_away),
-                _ => actions.push(Owned::Apply(Box::new(annotations::owned(workload, spec)))),
+                Some(mine) => {
+                    actions.push(Owned::Replace(key.clone(), mine.metadata.uid.clone(), Box::new(spec)));
+                }
+                None => actions.push(Owned::Apply(Box::new(annotations::owned(workload, spec)))),
             },
         }
     }
     (actions, warnings)
 }
 
-/// The workload that the operator made it for. By the name too: a label is quickly written.
-fn maker(exposure: &ServiceExposure) -> Option<&OwnerReference> {
-    if exposure.source() != Source::Annotation {
-        return None;
+/// A merge patch of a spec that leaves nothing of the one before: members that it has none of are null.
+pub fn whole(spec: &ServiceExposureSpec) -> Value {
+    let mut all = json!({
+        "backend": {"dapr": null, "service": null, "peer": null},
+        "fleetRef": null, "defaults": null, "resilience": null, "endpoints": [], "events": [], "senders": null,
+    });
+    let written = serde_json::to_value(spec).unwrap_or_default();
+    for (member, value) in written.as_object().into_iter().flatten() {
+        match (all.get_mut(member).and_then(Value::as_object_mut), value.as_object()) {
+            (Some(all), Some(value)) => all.extend(value.clone()),
+            _ => all[member] = value.clone(),
+        }
     }
-    let owner = exposure.metadata.owner_references.iter().flatten().find(|o| o.controller == Some(true))?;
-    let kind = [ObjectKind::Deployment, ObjectKind::StatefulSet].into_iter().find(|k| k.as_str() == owner.kind)?;
-    let namespace = exposure.metadata.namespace.clone().unwrap_or_default();
-    let workload = ObjectRef { kind, key: Key::new(namespace, &owner.name) };
-    let ours = exposure.metadata.name.as_deref() == Some(annotations::owned_name(&workload).as_str());
-    (owner.api_version == "apps/v1" && ours).then_some(owner)
+    all
 }
 
 #[cfg(test)]

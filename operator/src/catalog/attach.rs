@@ -16,7 +16,8 @@ pub(super) struct Applicant<'a> {
     pub service: &'a str,
     pub namespace: &'a str,
     pub labels: &'a BTreeMap<String, String>,
-    pub source: Source,
+    /// `None`: nobody whose word counts.
+    pub source: Option<Source>,
 }
 
 /// Who admits.
@@ -48,7 +49,7 @@ impl Gate<'_> {
         if !plan.allowed.admits_namespace(self.namespace, who.namespace, who.labels) {
             return Some(Refusal::Namespace);
         }
-        if !plan.allowed.admits_source(who.source) {
+        if !who.source.is_some_and(|source| plan.allowed.admits_source(source)) {
             return Some(Refusal::Source);
         }
         effects.iter().find(|e| !plan.allowed.admits_effect(**e)).map(|e| Refusal::Effect(*e))
@@ -161,8 +162,9 @@ fn tell(refusals: &Refusals, who: &Applicant, gate: &Gate, findings: &mut Findin
                     "{concerned}: the {owner} does not admit exposures from {}; take the tier out, or have its owner add it \
                      to `allowedExposures.sources`.",
                     match who.source {
-                        Source::Resource => "a written resource (Resource)",
-                        Source::Annotation => "annotations (Annotation)",
+                        Some(Source::Resource) => "a written resource (Resource)",
+                        Some(Source::Annotation) => "annotations (Annotation)",
+                        None => "what is labelled as made from annotations and was not",
                     }
                 ),
             ),

@@ -27,6 +27,7 @@ use self::names::Names;
 use self::status::Findings;
 pub use self::status::{Condition, ConditionType, ObjectStatus, Reason, Status};
 use self::tier::TierPlan;
+use crate::annotations;
 use crate::index::{Key, ObjectKind, ObjectRef, Undecodable, World, age};
 
 const MAX_TIERS: usize = 512;
@@ -352,7 +353,7 @@ impl<'a> Compiler<'a> {
             service: name,
             namespace: &key.namespace,
             labels: self.world.namespaces.get(&key.namespace).unwrap_or(&unlabelled),
-            source: exposure.source(),
+            source: annotations::source(self.world, exposure),
         };
         let gate = Gate { namespace: self.namespace(), tiers: plans, broken };
         Some(attach::attach(&plan, &who, &gate, self.hash, findings))

@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use super::exposure;
 use super::fleet::FleetPlan;
 use super::status::{Findings, Reason};
+use crate::annotations;
 use crate::index::{Key, ObjectKind, World};
 
 /// Who has a name; `None` for one that cannot be read.
@@ -42,7 +43,7 @@ impl<'w> Names<'w> {
         let mut owners: BTreeMap<&str, Owner> = BTreeMap::new();
         for (name, metadata, exposure) in asking {
             match owners.get(name) {
-                Some((_, owner)) if !replaces(exposure, *owner) => {}
+                Some((_, owner)) if !replaces(world, exposure, *owner) => {}
                 _ => drop(owners.insert(name, (Key::of(metadata), exposure))),
             }
         }
@@ -93,9 +94,10 @@ impl<'w> Names<'w> {
     }
 }
 
-fn replaces(exposure: Option<&ServiceExposure>, owner: Option<&ServiceExposure>) -> bool {
+/// Only what the operator itself has made gives way.
+fn replaces(world: &World, exposure: Option<&ServiceExposure>, owner: Option<&ServiceExposure>) -> bool {
     let (Some(exposure), Some(owner)) = (exposure, owner) else { return false };
-    owner.source() == Source::Annotation
+    annotations::source(world, owner) == Some(Source::Annotation)
         && exposure.source() == Source::Resource
         && owner.metadata.namespace == exposure.metadata.namespace
         && owner.spec.backend == exposure.spec.backend

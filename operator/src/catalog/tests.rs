@@ -211,3 +211,42 @@ fn ten_thousand_endpoints() {
     assert_eq!((changed.len(), changed[0].0.name.as_str()), (1, "s0007"));
     assert_eq!(after.tiers, catalog.tiers);
 }
+
+/// The label is anybody's to write.
+#[test]
+fn what_only_says_that_it_was_made_from_annotations_is_admitted_by_nobody() {
+    let mut world = World::of_cluster();
+    world.apply(Object::Fleet(read(named("Fleet", "sys", "default", json!({})))));
+    for (name, sources) in [("anonymous", json!(["Resource", "Annotation"])), ("annotated", json!(["Annotation"]))] {
+        let spec = json!({
+            "admission": {"principal": "Anonymous"},
+            "allowedExposures": {"namespaces": {"from": "All"}, "sources": sources},
+        });
+        world.apply(Object::AccessTier(read(named("AccessTier", "sys", name, spec))));
+    }
+    let workload = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "app", "namespace": "a", "uid": "1"},
+        "spec": {"selector": {}, "template": {"metadata": {"annotations": {"bannou.dev/expose": "true"}}}},
+    });
+    world.apply(crate::index::decode(ObjectKind::Deployment, workload).expect("a Deployment"));
+    let count = |world: &World| compile(world, &fleet()).catalog.expect("a catalog").services.len();
+    let mut forged = exposure("a", "forged", &["call"]);
+    forged.metadata.name = Some("app.deployment".into());
+    forged.metadata.labels = Some([("bannou.dev/source".to_owned(), "Annotation".to_owned())].into());
+    let mut with_owner = |uid: &str| {
+        let owner =
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "app", "uid": uid, "controller": true});
+        forged.metadata.owner_references = Some(vec![read(owner)]);
+        world.apply(Object::ServiceExposure(Box::new(forged.clone())));
+        count(&world)
+    };
+    assert_eq!((with_owner("9"), with_owner("1")), (0, 1));
+    let compiled = compile(&world, &fleet());
+    assert_eq!(told(&compiled, "a", "app.deployment", ConditionType::Accepted).status, Status::True);
+    forged.metadata.owner_references = None;
+    world.apply(Object::ServiceExposure(Box::new(forged)));
+    let compiled = compile(&world, &fleet());
+    let refused = told(&compiled, "a", "app.deployment", ConditionType::Accepted);
+    assert_eq!((refused.status, refused.reason), (Status::False, Reason::NotAllowedByTier));
+    assert!(refused.message.contains("labelled as made from annotations"), "{}", refused.message);
+}

@@ -1,3 +1,4 @@
+use bannou_crds::kinds::Endpoint;
 use serde_json::json;
 
 use super::*;
@@ -64,6 +65,12 @@ fn done(world: &mut World) -> (Vec<Owned>, Vec<&'static str>) {
                 exposure.metadata.uid = Some("made".into());
                 world.apply(Object::ServiceExposure(exposure));
             }
+            Owned::Replace(key, uid, spec) => {
+                let mut exposure = world.exposures[key].clone();
+                assert_eq!(*uid, exposure.metadata.uid);
+                exposure.spec = (**spec).clone();
+                world.apply(Object::ServiceExposure(Box::new(exposure)));
+            }
             Owned::Delete(key, uid) => {
                 assert_eq!(*uid, world.exposures[key].metadata.uid);
                 world.delete(&ObjectRef { kind: ObjectKind::ServiceExposure, key: key.clone() });
@@ -92,6 +99,14 @@ fn an_exposure_follows_the_annotations_of_its_workload() {
     world.apply(deployment("1", exposed("/2")));
     done(&mut world);
     assert_eq!(path(&world), Some("/2"));
+
+    // What somebody else wrote into it is taken out again.
+    let mut drifted = world.exposures[&Key::new("a", "account.deployment")].clone();
+    let more = Endpoint { name: "evil".into(), ..drifted.spec.endpoints[0].clone() };
+    drifted.spec.endpoints.push(more);
+    world.apply(Object::ServiceExposure(Box::new(drifted)));
+    assert!(matches!(done(&mut world).0[..], [Owned::Replace(..)]));
+    assert_eq!(world.exposures[&Key::new("a", "account.deployment")].spec.endpoints.len(), 1);
 
     // A mistake withdraws it and is told; corrected, it is back.
     world.apply(deployment("1", exposed("/../2")));
@@ -122,6 +137,43 @@ fn an_exposure_follows_the_annotations_of_its_workload() {
     assert_eq!(path(&world), None);
 }
 
+/// RFC 7396, as the API server does it.
+fn merge(target: &mut Value, patch: &Value) {
+    let Some(patch) = patch.as_object() else { return *target = patch.clone() };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    for (member, value) in patch {
+        if value.is_null() {
+            target.as_object_mut().expect("an object").remove(member);
+        } else {
+            merge(&mut target[member], value);
+        }
+    }
+}
+
+#[test]
+fn what_replaces_a_spec_leaves_nothing_of_it() {
+    let everything = include_str!("../../../tests/golden/everything/in.yaml");
+    let annotated = json!({"serviceName": "account", "backend": {"dapr": {"appId": "account"}}, "endpoints": [{"name": "call", "path": "/1"}]});
+    let spec: ServiceExposureSpec = serde_json::from_value(annotated).expect("a spec");
+    let mut all = serde_json::Map::new();
+    for document in everything.split("\n---") {
+        let object: Value = serde_saphyr::from_str(document).expect("YAML");
+        if object["kind"] == "ServiceExposure" {
+            all.extend(object["spec"].as_object().expect("a spec").clone());
+        }
+    }
+    for member in ["fleetRef", "defaults", "resilience", "endpoints", "senders"] {
+        assert!(all.contains_key(member), "{member}");
+    }
+    all.insert("events".into(), json!([{"name": "e"}]));
+    all.insert("backend".into(), json!({"service": {"name": "x", "port": 1}, "peer": {"hosts": ["h"]}}));
+    let mut there = Value::Object(all);
+    merge(&mut there, &whole(&spec));
+    assert_eq!(serde_json::from_value::<ServiceExposureSpec>(there).expect("a spec"), spec);
+}
+
 /// Whatever it pretends: a label, an owner, the name that the operator would give it.
 #[test]
 fn what_is_not_the_operators_is_never_touched() {
@@ -148,7 +200,7 @@ fn what_is_not_the_operators_is_never_touched() {
         let (actions, warnings) = owned(&world);
         let touches = |action: &Owned| match action {
             Owned::Apply(exposure) => exposure.metadata.name.as_deref() == Some(name),
-            Owned::Delete(key, _) => key.name == name,
+            Owned::Replace(key, ..) | Owned::Delete(key, _) => key.name == name,
         };
         assert!(!actions.iter().any(touches), "{name} {metadata}");
         let told: Vec<&str> = warnings.iter().map(|w| w.reason).collect();
