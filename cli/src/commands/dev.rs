@@ -155,7 +155,7 @@ pub async fn run(args: Args) -> Result<(), DevError> {
         ..Options::default()
     };
     let bound = bind(port, &follower, demo.game, &services, options).await?;
-    services.found(bound.internal_addr());
+    services.found(format!("http://{}", bound.internal_addr()));
 
     let catalog = follower.catalogs().borrow().clone();
     let apps = Apps { own: &own, demo: &demo.urls };
@@ -271,7 +271,7 @@ fn log_to_stderr(filter: &str) -> Result<(), DevError> {
 }
 
 /// Ready at Ctrl-C or SIGTERM. A second one ends the process at once.
-fn shutdown() -> io::Result<impl Future<Output = ()>> {
+pub fn shutdown() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

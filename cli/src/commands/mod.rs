@@ -13,10 +13,12 @@ mod can_i;
 mod catalog;
 mod check;
 mod compile;
+mod demo;
 mod dev;
 mod explain;
 mod output;
 mod people;
+mod playground;
 mod preview;
 pub mod report;
 mod source;
@@ -47,6 +49,8 @@ enum Command {
     Kick(people::KickArgs),
     Preview(preview::Args),
     Adopt(adopt::Args),
+    Demo(demo::Args),
+    Playground(playground::Args),
 }
 
 impl Cli {
@@ -60,15 +64,9 @@ impl Cli {
     pub async fn run(self) -> ExitCode {
         let outcome = match self.command {
             Command::Compile(args) => return compile::run(args),
-            Command::Dev(args) => {
-                return match dev::run(args).await {
-                    Ok(()) => ExitCode::SUCCESS,
-                    Err(error) => {
-                        eprintln!("error: {error}");
-                        ExitCode::FAILURE
-                    }
-                };
-            }
+            Command::Dev(args) => return ended(dev::run(args).await),
+            Command::Demo(args) => return ended(demo::run(args).await),
+            Command::Playground(args) => return ended(playground::run(args).await),
             Command::Check(args) => check::run(args).await,
             Command::CanI(args) => can_i::run(args).await,
             Command::Status(args) => status::run(args).await,
@@ -88,6 +86,17 @@ impl Cli {
                 }
                 ExitCode::from(2)
             }
+        }
+    }
+}
+
+/// Of what serves until it is told to stop.
+fn ended<E: std::fmt::Display>(outcome: Result<(), E>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
         }
     }
 }
@@ -117,7 +126,9 @@ mod tests {
     #[test]
     fn every_command_documents_its_exit_codes() {
         Cli::command().debug_assert();
-        for command in Cli::command().get_subcommands().filter(|c| c.get_name() != "dev") {
+        for command in
+            Cli::command().get_subcommands().filter(|c| !["dev", "demo", "playground"].contains(&c.get_name()))
+        {
             let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(after.contains("Exit codes:") && after.contains("  2  "), "{}", command.get_name());
         }

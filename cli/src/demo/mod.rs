@@ -38,6 +38,14 @@ pub struct Demo {
     _tasks: JoinSet<()>,
 }
 
+/// Where one demo service listens when it runs alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub http: SocketAddr,
+    /// Of the TCP game server, with the app `game` alone; clients are told this address.
+    pub game: SocketAddr,
+}
+
 /// Says how to sign a token right now; `None`: the fleet has no issuer that the demo could sign for.
 pub type CurrentSigner = Arc<dyn Fn() -> Option<Signer> + Send + Sync>;
 
@@ -45,6 +53,17 @@ impl Demo {
     /// Starts those of [`APPS`] that `wanted` names, each on a free loopback port. Other names are ignored.
     /// With a `voice`, `account`, `chat` and `game` speak first.
     pub async fn start(wanted: &[&str], signer: CurrentSigner, voice: Option<Voice>) -> io::Result<Self> {
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self::start_at(Place { http: anywhere, game: anywhere }, wanted, signer, voice).await
+    }
+
+    /// The same at addresses that are given; with one service, or with port 0.
+    pub async fn start_at(
+        place: Place,
+        wanted: &[&str],
+        signer: CurrentSigner,
+        voice: Option<Voice>,
+    ) -> io::Result<Self> {
         let mut demo = Self { urls: BTreeMap::new(), game: None, _tasks: JoinSet::new() };
         for app in APPS.into_iter().filter(|app| wanted.contains(app)) {
             let router = match app {
@@ -53,7 +72,7 @@ impl Demo {
                 "chat" => chat::router(voice.clone()),
                 "echo" => echo::router(),
                 "game" => {
-                    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+                    let listener = TcpListener::bind(place.game).await?;
                     let address = listener.local_addr()?;
                     demo.game = Some(address);
                     let (router, server) = game::router(address, voice.clone());
@@ -62,13 +81,13 @@ impl Demo {
                 }
                 _ => unreachable!("APPS lists only what is started here"),
             };
-            demo.serve(app, router).await?;
+            demo.serve(app, place.http, router).await?;
         }
         Ok(demo)
     }
 
-    async fn serve(&mut self, app: &str, router: Router) -> io::Result<()> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    async fn serve(&mut self, app: &str, address: SocketAddr, router: Router) -> io::Result<()> {
+        let listener = TcpListener::bind(address).await?;
         self.urls.insert(app.to_owned(), format!("http://{}", listener.local_addr()?));
         let router = router.fallback(http::unknown_path).layer(DefaultBodyLimit::max(MAX_BODY_BYTES));
         self._tasks.spawn(async move {

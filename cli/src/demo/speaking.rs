@@ -36,7 +36,7 @@ async fn gateway(
 async fn world() -> World {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = InternalPort::new("a-token").unwrap();
-    port.found(listener.local_addr().unwrap());
+    port.found(format!("http://{}", listener.local_addr().unwrap()));
     let (sender, heard) = mpsc::channel(8);
     let router = Router::new().fallback(gateway).with_state(sender);
     tokio::spawn(async move { axum::serve(listener, router).await });

@@ -1,6 +1,5 @@
-//! The internal port of the own gateway, as a service on this machine calls it: for the demo services and the playground.
+//! The internal port of a gateway, as a service calls it, by itself or through its sidecar: for the demo services and the playground.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -21,9 +20,10 @@ const MAX_ANSWER: usize = 16 << 20;
 /// Clones are the same one.
 #[derive(Clone)]
 pub struct InternalPort {
-    /// Known once it is bound.
-    address: Arc<OnceLock<SocketAddr>>,
-    authorization: HeaderValue,
+    /// What comes before `/v1/…`. Known once it is bound.
+    base: Arc<OnceLock<String>>,
+    /// `None`: who calls is known by the sidecar.
+    authorization: Option<HeaderValue>,
     http: Client<HttpConnector, Full<Bytes>>,
 }
 
@@ -53,13 +53,23 @@ impl InternalPort {
     pub fn new(token: &str) -> Option<InternalPort> {
         let mut authorization = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
         authorization.set_sensitive(true);
-        let http = Client::builder(TokioExecutor::new()).build_http();
-        Some(InternalPort { address: Arc::default(), authorization, http })
+        Some(InternalPort::with(Some(authorization)))
     }
 
-    /// Where it is, from now on.
-    pub fn found(&self, address: SocketAddr) {
-        let _ = self.address.set(address);
+    /// One that a sidecar leads to, `http://127.0.0.1:3500/v1.0/invoke/bannou-gateway/method` for example.
+    pub fn by_sidecar(base: &str) -> InternalPort {
+        let port = InternalPort::with(None);
+        port.found(base.trim_end_matches('/').to_owned());
+        port
+    }
+
+    fn with(authorization: Option<HeaderValue>) -> InternalPort {
+        InternalPort { base: Arc::default(), authorization, http: Client::builder(TokioExecutor::new()).build_http() }
+    }
+
+    /// Where it is from now on, as a URL without a path at its end.
+    pub fn found(&self, base: String) {
+        let _ = self.base.set(base);
     }
 
     /// Sends an event; `path` begins with `/v1/`.
@@ -72,9 +82,12 @@ impl InternalPort {
         content_type: Option<HeaderValue>,
         body: Bytes,
     ) -> Result<Answer, Unreachable> {
-        let address = self.address.get().ok_or(Unreachable::Early)?;
-        let uri = Uri::try_from(format!("http://{address}{path}")).map_err(|_| Unreachable::Path)?;
-        let mut request = Request::post(uri).header(header::AUTHORIZATION, self.authorization.clone());
+        let base = self.base.get().ok_or(Unreachable::Early)?;
+        let uri = Uri::try_from(format!("{base}{path}")).map_err(|_| Unreachable::Path)?;
+        let mut request = Request::post(uri);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization.clone());
+        }
         if let Some(content_type) = content_type {
             request = request.header(header::CONTENT_TYPE, content_type);
         }

@@ -1,25 +1,33 @@
 //! The page and the client library it is written on, as they were when this was compiled.
 
 use axum::Router;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::routing::get;
 use include_dir::{Dir, include_dir};
 
 static PAGE: Dir = include_dir!("$CARGO_MANIFEST_DIR/playground");
 static CLIENT: Dir = include_dir!("$CARGO_MANIFEST_DIR/../clients/javascript/src");
 
-/// Nothing from elsewhere, nothing inline, in nobody's frame. `ws:` of the own origin is in `'self'` only for newer
-/// browsers, so loopback is named.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-     font-src 'self'; connect-src 'self' ws://127.0.0.1:* ws://localhost:*; base-uri 'none'; form-action 'none'; \
-     frame-ancestors 'none'";
+/// The policy of a page that connects to this URL; a path is its own origin's. Nothing from elsewhere, nothing inline, in nobody's frame.
+pub fn content_security_policy(connect: &str) -> HeaderValue {
+    let elsewhere =
+        Uri::try_from(connect).ok().and_then(|uri| Some(format!("{}://{}", uri.scheme_str()?, uri.authority()?)));
+    // `ws:` of the own origin is in `'self'` only for newer browsers, so loopback is named.
+    let gateway = elsewhere.as_deref().unwrap_or("ws://127.0.0.1:* ws://localhost:*");
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
+         connect-src 'self' {gateway}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    // A URL has nothing in it that a header cannot hold.
+    HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+}
 
 /// One route per file, so that no path can lead anywhere else.
-pub fn router() -> Router {
+pub fn router(csp: &HeaderValue) -> Router {
     let mut router = Router::new();
     for (dir, prefix) in [(&PAGE, "/"), (&CLIENT, "/client/")] {
         for (path, contents) in files(dir) {
-            let headers = headers(content_type(&path));
+            let headers = headers(content_type(&path), csp);
             let answer = get(move || async move { (headers, contents) });
             if prefix == "/" && path == "index.html" {
                 router = router.route("/", answer.clone());
@@ -31,12 +39,12 @@ pub fn router() -> Router {
 }
 
 /// What every answer here carries.
-pub fn headers(content_type: &'static str) -> [(HeaderName, HeaderValue); 5] {
+pub fn headers(content_type: &'static str, csp: &HeaderValue) -> [(HeaderName, HeaderValue); 5] {
     [
         (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
         // Whoever edits a file and builds again wants to see it.
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY)),
+        (header::CONTENT_SECURITY_POLICY, csp.clone()),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     ]

@@ -31,23 +31,29 @@ fn is_own(origins: &OwnOrigins, origin: &HeaderValue) -> bool {
 
 /// `game`: the only address that the media relay dials. `port`: where the page's events go.
 pub fn router(origins: OwnOrigins, game: Option<SocketAddr>, port: InternalPort) -> Router {
-    let config = config();
-    Router::new()
-        .merge(files::router())
-        .route(
-            "/playground/config.json",
-            get(move || async move { (files::headers("application/json"), Json(config)) }),
-        )
+    page("/connect")
         .route("/playground/media", media::route(origins.clone(), game))
         .route("/playground/api/v1/{*rest}", send::route(origins, port))
 }
 
+/// The page alone, for a gateway elsewhere: `connect` is its URL. Services are not spoken for there.
+pub fn page(connect: &str) -> Router {
+    let config = config(connect);
+    let csp = files::content_security_policy(connect);
+    let json = files::headers("application/json", &csp);
+    Router::new()
+        .merge(files::router(&csp))
+        .route("/playground/config.json", get(move || async move { (json, Json(config)) }))
+}
+
 /// What the page cannot know by itself. `examples`: a payload to begin with, by endpoint; a string is sent as it is,
 /// anything else as JSON. `events`: the same for what services send.
-fn config() -> Value {
+fn config(connect: &str) -> Value {
+    let own = connect.starts_with('/');
     json!({
-        "connect": "/connect",
-        "media": "/playground/media",
+        "connect": connect,
+        // The relay is beside the gateway of `bannou dev`.
+        "media": own.then_some("/playground/media"),
         "accounts": ACCOUNTS.map(|(name, password)| json!({"name": name, "password": password})),
         "examples": {
             "account.create": {"name": "Ada Lovelace"},
@@ -62,12 +68,12 @@ fn config() -> Value {
             "game.connect": {},
             "game.find_match": {},
         },
-        "events": {
+        "events": if !own { json!({}) } else { json!({
             "account.welcome": {"name": "Ada"},
             "chat.notice": {"from": "the playground", "text": "Hello, everybody"},
             "game.match_found": {"match": "c0ffee01", "status": "found", "players": ["ada", "grace"]},
             "game.ready_check": {"match": "c0ffee01", "answer_within_s": 10},
-        },
+        }) },
     })
 }
 

@@ -24,7 +24,7 @@ async fn serve(apps: &[&str]) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let port = InternalPort::new("the-token").unwrap();
-    port.found(internal().await);
+    port.found(format!("http://{}", internal().await));
     let router = router(OwnOrigins::new(origins_of(address).into()), demo.game, port);
     tokio::spawn(async move { axum::serve(listener, router).await });
     Served { address, demo, http: Client::builder().no_proxy().build().unwrap() }
@@ -235,4 +235,25 @@ async fn the_page_alone_sends_events_and_never_sees_the_token() {
     assert_eq!(served.http.get(&url).send().await.unwrap().status(), 405);
     let config = served.http.get(format!("http://{}/playground/config.json", served.address)).send().await.unwrap();
     assert!(!config.text().await.unwrap().contains("the-token"));
+}
+
+#[tokio::test]
+async fn a_page_for_a_gateway_elsewhere_connects_there_and_nowhere_else() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = page("wss://play.example.com:444/connect?x=1");
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let http = Client::builder().no_proxy().build().unwrap();
+    let config = http.get(format!("{url}/playground/config.json")).send().await.unwrap();
+    let policy = config.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.contains("connect-src 'self' wss://play.example.com:444; "), "{policy}");
+    assert!(!policy.contains("127.0.0.1"), "{policy}");
+    let config: Value = config.json().await.unwrap();
+    assert_eq!(config["connect"], "wss://play.example.com:444/connect?x=1");
+    assert_eq!(
+        (&config["media"], &config["events"]),
+        (&Value::Null, &json!({})),
+        "nothing that is only beside `bannou dev`"
+    );
+    assert_eq!(http.get(format!("{url}/")).send().await.unwrap().status(), StatusCode::OK);
 }
