@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Prints the tar files of the project's images, bannou-operator, bannou-gateway and bannou (the command, for the demo's services and page), and of RabbitMQ,
+# written anew where what is in them has changed. No registry and no daemon. BANNOU_PROFILE: release (default) or debug.
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+profile=${BANNOU_PROFILE:-release}
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$BANNOU_CACHE/target}"
+out="$BANNOU_CACHE/node/project"
+# Certificates of public authorities: of identity providers, of brokers.
+authorities=/etc/ssl/certs/ca-certificates.crt
+[ -s "$authorities" ] || die "$authorities is not there: install ca-certificates"
+mkdir -p "$out"
+
+build() {
+  cd "$ROOT"
+  if [ "$profile" = debug ]; then
+    cargo build --quiet --locked --workspace --bins
+  else
+    # One package after the other: together, cargo would give the gateway the features that only the others need.
+    for package in bannou-gateway bannou-operator bannou-cli; do cargo build --quiet --locked --release -p "$package"; done
+  fi
+}
+
+# image NAME PROGRAM: localhost/NAME, its tag says what is in it, so that Pods are made anew when that has changed.
+image() {
+  local program="$CARGO_TARGET_DIR/$profile/$2" tag tar
+  tag=$(cat "$HERE/image.py" "$program" | sha256sum | cut -c1-12)
+  tar="$out/$1-$tag.tar"
+  if [ ! -e "$tar" ]; then
+    rm -f "$out/$1"-????????????.tar
+    python3 "$HERE/image.py" "$tar.part" "localhost/$1:$tag" --user 65532 --entrypoint "[\"/$2\"]" "$program:/$2" "$authorities:$authorities"
+    mv "$tar.part" "$tar"
+  fi
+  echo "$tar"
+}
+
+build >&2
+image bannou-operator bannou-operator
+image bannou-gateway bannou-gateway
+image bannou bannou
+
+# What speaks in the tests: Node with a client of RabbitMQ.
+if [ "${1:-}" = --tests ]; then
+  "$ROOT/tests/setup/node.sh" >/dev/null
+  tar="$out/speaker-$(cat "$HERE/image.py" "$ROOT"/tests/services/{speak.mjs,package-lock.json} | sha256sum | cut -c1-12).tar"
+  if [ ! -e "$tar" ]; then
+    rm -f "$out"/speaker-????????????.tar
+    python3 "$HERE/image.py" "$tar.part" localhost/speaker:dev --user 65532 --entrypoint '["/node"]' "$(readlink -f "$(command -v node)"):/node" \
+      "$ROOT/tests/services/speak.mjs:/app/speak.mjs" "$ROOT/tests/services/package.json:/app/package.json" "$ROOT/tests/services/node_modules:/app/node_modules"
+    mv "$tar.part" "$tar"
+  fi
+  echo "$tar"
+fi
+
+# RabbitMQ as Debian has it, with a start of its own, since the package's wants to change users.
+rabbitmq=$("$ROOT/tests/setup/rabbitmq.sh")
+[ "$rabbitmq" != / ] || die "RabbitMQ is installed on this machine itself, which is no folder to make an image of"
+tar="$out/rabbitmq-$(basename "$rabbitmq").tar"
+if [ ! -e "$tar" ]; then
+  python3 "$HERE/image.py" "$tar.part" localhost/rabbitmq:4.0.5 --tree "$rabbitmq" \
+    --entrypoint '["/usr/lib/rabbitmq/bin/rabbitmq-server"]' --env LANG=C.UTF-8
+  mv "$tar.part" "$tar"
+fi
+echo "$tar"
