@@ -1,0 +1,91 @@
+// The figures of docs/operations.md, on the cluster of `make cluster`: `tests/node/test.sh cluster/figures.js`. It measures and asserts no time.
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import { Crowd } from "./crowd.js";
+import { apply, forward, kubectl, until } from "./kubernetes.js";
+
+const root = fileURLToPath(new URL("../../..", import.meta.url));
+const SYSTEM = "bannou-system";
+const url = `ws://${process.env.BANNOU_NODE_ADDRESS}:30080/connect`;
+const WINDOW_MS = 20_000;
+
+/** Memory and CPU of the project's containers, as the kubelet counts them. */
+async function usage() {
+  const nodes = (await kubectl("get", "nodes", "-o", "name")).trim().split("\n").map((name) => name.replace("node/", ""));
+  const found = new Map();
+  for (const node of nodes) {
+    const { pods } = JSON.parse(await kubectl("get", "--raw", `/api/v1/nodes/${node}/proxy/stats/summary`));
+    for (const pod of pods.filter(({ podRef }) => podRef.namespace === SYSTEM)) {
+      for (const container of pod.containers ?? []) {
+        found.set(`${pod.podRef.name} ${container.name}`, { mib: container.memory.workingSetBytes / 2 ** 20, core_s: container.cpu.usageCoreNanoSeconds / 1e9, at: Date.parse(container.cpu.time) });
+      }
+    }
+  }
+  return found;
+}
+
+/** Over a window: a line for each container. */
+async function window(what) {
+  const began = await usage();
+  await sleep(WINDOW_MS);
+  // The kubelet looks every ten seconds or so: two looks with the same time tell nothing.
+  const ended = await until("the kubelet has looked again", async () => {
+    const now = await usage();
+    return [...now].every(([name, { at }]) => at > (began.get(name)?.at ?? 0)) && now;
+  });
+  for (const [name, now] of ended) {
+    const before = began.get(name);
+    if (before) console.log(`${what}: ${name}: ${now.mib.toFixed(0)} MiB, ${((1000 * (now.core_s - before.core_s)) / ((now.at - before.at) / 1000)).toFixed(0)} millicores`);
+  }
+}
+
+let speaker;
+let crowd;
+before(async () => {
+  await kubectl("apply", "-f", join(root, "tests/node/speaker.yaml"));
+  await kubectl("rollout", "status", "deploy/speaker", "--timeout=60s");
+  speaker = await forward("default", "deploy/speaker", 7000);
+  const say = async (order) => (await fetch(`http://127.0.0.1:${speaker.port}/`, { method: "POST", body: JSON.stringify(order) })).json();
+  crowd = new Crowd(url, say);
+});
+after(async () => {
+  await crowd.stop();
+  await crowd.close();
+  speaker.close();
+});
+
+test("memory and CPU, idle and with 200 clients that call twice a second", { timeout: 300_000 }, async () => {
+  await window("idle");
+  await crowd.start();
+  await crowd.served();
+  const before = crowd.summary().answered;
+  await window("200 clients");
+  console.log(`200 clients: ${crowd.summary().answered - before} calls answered meanwhile`);
+});
+
+test("from kubectl apply to a client that is told", { timeout: 120_000 }, async () => {
+  for (let i = 0; i < 5; i++) {
+    const name = `figures-${Date.now()}`;
+    const told = new Promise((resolve) => crowd.members[0].client.on("update", ({ added }) => added.has(`${name}.call`) && resolve(Date.now())));
+    const spec = { serviceName: name, backend: { dapr: { appId: "echo" } }, fleetRef: { namespace: SYSTEM }, endpoints: [{ name: "call", path: "/bytes", tiers: ["anonymous"] }] };
+    const began = Date.now();
+    await apply(JSON.stringify({ apiVersion: "bannou.dev/v1alpha1", kind: "ServiceExposure", metadata: { name, namespace: "default" }, spec }));
+    const applied = Date.now();
+    console.log(`apply: told ${(await told) - applied} ms after kubectl had ended, which took ${applied - began} ms`);
+    await kubectl("delete", "sexp", name);
+  }
+});
+
+test("from a Pod's end to everybody served again", { timeout: 300_000 }, async () => {
+  for (const [how, options] of [["deleted", []], ["killed without grace", ["--grace-period=0", "--force"]]]) {
+    const pod = (await kubectl("-n", SYSTEM, "get", "pods", "-l", "app.kubernetes.io/component=gateway", "-o", "name")).split("\n")[0];
+    const began = Date.now();
+    await kubectl("-n", SYSTEM, "delete", pod, "--wait=false", ...options);
+    await until("some have left", () => crowd.members.some((member) => member.client.state !== "open") || Date.now() - began > 10_000, 30_000);
+    await crowd.served();
+    console.log(`${how}: all 200 clients are served ${Date.now() - began} ms after kubectl was called`);
+    await kubectl("-n", SYSTEM, "rollout", "status", "deploy/bannou-gateway", "--timeout=120s");
+  }
+});
