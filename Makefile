@@ -58,6 +58,18 @@ test-faults: ## A broker of three nodes that loses one, a gateway, an operator a
 test-long: ## More of the same: many more property cases, ten minutes per fuzz target, the system tests over and over
 	@tests/run.sh long
 
+.PHONY: cluster
+cluster: ## A Kubernetes on this machine (or the one of KUBECONFIG) with Dapr, RabbitMQ, Bannou, the quickstart and its page
+	@tests/node/cluster.sh
+
+.PHONY: cluster-down
+cluster-down: ## Take the Kubernetes of `make cluster` away again, all of it
+	@tests/node/down.sh
+
+.PHONY: test-cluster
+test-cluster: ## The journey from helm install to helm uninstall on it, and what breaks in clusters: some fifteen minutes
+	@tests/run.sh cluster
+
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZ_SECONDS
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run.sh fuzz

@@ -168,6 +168,9 @@ step_undisturbed-long() {
   cargo test --quiet --locked --workspace --test cluster -- --ignored undisturbed::
 }
 
+# On a real cluster. Its parts are large, so that `make test` does not install them.
+step_cluster() { tests/node/test.sh; }
+
 # The real times of a lease, and an API server that is stopped for longer than anybody waits for it.
 step_operator-long() {
   build
