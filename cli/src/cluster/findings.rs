@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bannou_crds::catalog::{Backend, Service};
+use bannou_operator::annotations;
 use bannou_operator::catalog::{Compiled, compile, unattached};
 use bannou_operator::index::{Key, ObjectKind, ObjectRef};
 use serde::Serialize;
@@ -220,6 +221,16 @@ pub fn objects(resources: &Resources) -> Vec<Finding> {
         if world.tiers.keys().all(|key| key.namespace != fleet.namespace) {
             let fix = "write one, or nobody may call anything: examples/quickstart/tiers.yaml";
             found.push(Finding::warning("objects", format!("the Fleet {fleet} has no AccessTier"), fix));
+        }
+    }
+    // Of a mistake in annotations nothing is made, so no object can tell of it.
+    for workload in world.backends.iter().flat_map(|all| all.workloads()).filter(|workload| !workload.deleted) {
+        for mistake in annotations::exposure(workload).err().into_iter().flatten() {
+            let fix = format!(
+                "correct the annotation on its pod template; until then nothing of {} is exposed",
+                workload.object
+            );
+            found.push(Finding::error("objects", format!("{}: {mistake}", workload.object), fix));
         }
     }
     let lost = Compiled { catalog: None, conditions: unattached(world), owners: BTreeMap::new() };

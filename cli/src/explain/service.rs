@@ -1,6 +1,6 @@
 //! Everything about one service in one view: who asks for its name, what stands behind it, who may call it, what is wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bannou_crds::catalog::{Catalog, PathPart, Service};
 use bannou_crds::kinds::{ServiceExposure, Source};
@@ -275,12 +275,13 @@ fn attention(view: &ServiceView, world: &World, no_catalog: bool) -> Vec<String>
 }
 
 fn unknown(world: &World, fleet: &Key, name: &str) -> Trouble {
-    let names: Vec<&str> = world
+    let names: BTreeSet<&str> = world
         .exposures
         .values()
         .filter(|e| world.fleet_namespace(e) == Some(fleet.namespace.as_str()))
         .map(|e| e.spec.service_name.as_str())
         .collect();
+    let names: Vec<&str> = names.into_iter().collect();
     let near = did_you_mean(name, &names);
     let hint = match (near.is_empty(), names.is_empty()) {
         (false, _) => near,

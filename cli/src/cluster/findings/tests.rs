@@ -124,6 +124,24 @@ fn objects_are_judged_by_compile_and_by_what_stands_there() {
     assert!(all.iter().any(|w| w.starts_with("ServiceExposure default/game: BackendNotFound")), "{all:?}");
 }
 
+/// Nothing is made of them, so there is no object that could tell.
+#[test]
+fn mistakes_in_annotations_are_told_of_their_workload() {
+    let mut resources = resources();
+    let annotations = json!({"dapr.io/enabled": "true", "dapr.io/app-id": "shop", "bannou.dev/expose": "true",
+                             "bannou.dev/endpoint.buy": "POST buy tiers=anonymous"});
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": "default", "name": "shop", "uid": "2"},
+        "spec": {"selector": {}, "template": {"metadata": {"annotations": annotations}}},
+    });
+    resources.world.apply(bannou_operator::index::decode(ObjectKind::Deployment, deployment).unwrap());
+    let found = objects(&resources);
+    let told: Vec<&str> =
+        found.iter().map(|f| f.what.as_str()).filter(|what| what.starts_with("Deployment default/shop: ")).collect();
+    assert_eq!(told.len(), 1, "{found:?}");
+    assert!(told[0].contains("bannou.dev/endpoint.buy: \"POST buy tiers=anonymous\""), "{told:?}");
+}
+
 #[test]
 fn pods_that_pod_security_keeps_out_are_told_once_and_only_where_they_matter() {
     let event = |namespace: &str, message: &str| NotMade {
