@@ -77,7 +77,14 @@ if ! runs; then
   step "the node is ready ($(tr '\n' ',' <"$STATE/events"))"
 fi
 
-import() { in_node env "LD_LIBRARY_PATH=$NODE_PARTS/debian/usr/lib/x86_64-linux-gnu" "$NODE_PARTS/debian/usr/bin/ctr" -a /run/containerd/containerd.sock -n k8s.io images import "$1" >/dev/null; }
+images_command() {
+  in_node env "LD_LIBRARY_PATH=$NODE_PARTS/debian/usr/lib/x86_64-linux-gnu" "$NODE_PARTS/debian/usr/bin/ctr" -a /run/containerd/containerd.sock -n k8s.io images "$@"
+}
+import() { images_command import "$1" >/dev/null; }
+# Of a node that ran already: its kubelet may have collected them.
+if ! images_command ls -q | grep -qx localhost/pause:1; then
+  for image in "$images"/*.tar; do import "$image"; done
+fi
 for image in ${BANNOU_IMAGES:-}; do
   import "$image"
   step "image $(basename "$image")"
