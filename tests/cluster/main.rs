@@ -6,6 +6,7 @@
     reason = "a test that unwraps says by its panic what failed; Clippy sees only part of these as tests"
 )]
 
+mod charts;
 #[path = "../system/support/client.rs"]
 #[expect(dead_code, reason = "what the system tests use of it, too")]
 mod client;

@@ -71,6 +71,17 @@ impl Cluster {
 
     /// One for a test that does harm to it; nothing of the project's is in it.
     pub async fn start() -> Cluster {
+        // Tests do not wait for the controller that makes the account of a namespace, unless they want Pods.
+        Cluster::start_with(|_| vec!["--disable-admission-plugins=ServiceAccount".to_owned()]).await
+    }
+
+    /// As people have it, with a log of what each user asked of it ([`super::audit`]).
+    pub async fn audited() -> Cluster {
+        Cluster::start_with(super::audit::arguments).await
+    }
+
+    /// `more`: arguments for the API server, from the folder of the cluster.
+    async fn start_with(more: impl FnOnce(&Path) -> Vec<String>) -> Cluster {
         let folder = working_folder();
         let authority = Authority::new(folder.path());
         let [client, peer, port] = [free_port(), free_port(), free_port()];
@@ -94,7 +105,7 @@ impl Cluster {
         });
         let serving = authority.server("apiserver", &["kubernetes.default.svc"]);
         let accounts = authority.key("service-accounts");
-        let arguments = vec![
+        let mut arguments = vec![
             format!("--etcd-servers={client_url}"),
             "--bind-address=127.0.0.1".into(),
             // The address in the Service `kubernetes`, which must not be of loopback; nobody dials it.
@@ -109,10 +120,9 @@ impl Cluster {
             format!("--service-account-signing-key-file={}", accounts.key.display()),
             "--service-account-issuer=https://kubernetes.default.svc".into(),
             "--authorization-mode=Node,RBAC".into(),
-            // Tests do not wait for the controller that makes the account of a namespace, unless they want Pods.
-            "--disable-admission-plugins=ServiceAccount".into(),
             "--watch-cache=true".into(),
         ];
+        arguments.extend(more(folder.path()));
         let cluster = Cluster {
             folder,
             authority,
