@@ -14,7 +14,7 @@ checks=(format lint alone generated charts dependencies promises types)
 tests=(rust javascript browser autobahn fuzz)
 # Minutes of waiting for real deadlines, and a cluster of three: they need what `tests` has installed.
 faults=(broker-long fleet-long undisturbed-long operator-long)
-long=(properties fuzz-long system-again "${faults[@]}")
+long=(properties fuzz-long system-again images "${faults[@]}")
 packages=(bannou-crds bannou-operator bannou-gateway bannou-cli bannou-tests bannou-bench)
 
 step_format() { cargo fmt --all --check; }
@@ -142,6 +142,15 @@ step_fuzz() { fuzz "${FUZZ_SECONDS:-60}"; }
 step_fuzz-long() { fuzz "${FUZZ_SECONDS_LONG:-600}"; }
 
 step_bench() { tests/bench/run.sh; }
+
+# What the Dockerfile builds, as it builds it, and run as an image would be; two release builds of their own, statically linked.
+step_images() {
+  local program
+  for program in bannou-gateway bannou-operator; do
+    CARGO_TARGET_DIR="$CARGO_TARGET_DIR/images" docker/stage.sh "$program" "build/images/$program"
+    docker/check.sh "$program" "build/images/$program"
+  done
+}
 
 step_properties() { PROPTEST_CASES=10000 cargo test --quiet --locked --workspace --lib --test ws; }
 
