@@ -13,6 +13,7 @@ use super::operator::{Holder, Operator};
 use super::resources::{Resources, Written};
 use crate::explain::access::{self, Caller, Verdict};
 use crate::explain::service::{conditions, sample_path};
+use crate::trouble::Trouble;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -106,6 +107,11 @@ fn missing(ours: &Value, theirs: &Value, at: &str) -> Option<String> {
         _ if ours == theirs || at.ends_with(".description") => None,
         _ => Some(at.to_owned()),
     }
+}
+
+/// Who may not read the Lease or the definitions is told the rest.
+pub fn unread(area: &'static str, why: &Trouble) -> Finding {
+    Finding::warning(area, why.to_string(), "have the right to read it given to you; nothing is said about it here")
 }
 
 /// Deployments of operators, each with who holds its Lease.

@@ -127,7 +127,10 @@ fn of_folder(path: &Path, output: Format) -> Result<bool, Trouble> {
 }
 
 async fn of_cluster(cluster: &Cluster) -> Result<Vec<Finding>, Trouble> {
-    let mut found = findings::definitions(&defined(cluster).await?);
+    let mut found = match defined(cluster).await {
+        Ok(definitions) => findings::definitions(&definitions),
+        Err(trouble) => vec![findings::unread("definitions", &trouble)],
+    };
     if found.iter().any(|finding| finding.level == Level::Error) {
         // Nothing of the rest can be without them.
         return Ok(found);
@@ -135,9 +138,14 @@ async fn of_cluster(cluster: &Cluster) -> Result<Vec<Finding>, Trouble> {
     let resources = resources::read(cluster).await?;
     let mut operators = Vec::new();
     for operator in &resources.operators {
-        operators.push((operator.clone(), operator::holder(cluster, operator).await?));
+        match operator::holder(cluster, operator).await {
+            Ok(holder) => operators.push((operator.clone(), holder)),
+            Err(trouble) => found.push(findings::unread("operator", &trouble)),
+        }
     }
-    found.extend(findings::operators(&operators));
+    if found.iter().all(|finding| finding.area != "operator") {
+        found.extend(findings::operators(&operators));
+    }
     let all = gateways::of_cluster(cluster).await?;
     let answers = gateways::ask_each::<Status>(&all, "/v1/status", None).await;
     let facts = all.iter().zip(answers).filter_map(|(gateway, answer)| {

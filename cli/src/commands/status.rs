@@ -89,14 +89,20 @@ pub async fn run(args: Args) -> Result<bool, Trouble> {
 
 async fn of_cluster(cluster: &Cluster) -> Result<Report, Trouble> {
     let resources = resources::read(cluster).await?;
-    let mut operators = Vec::new();
+    let (mut operators, mut unread) = (Vec::new(), Vec::new());
     for operator in &resources.operators {
-        operators.push((operator.clone(), operator::holder(cluster, operator).await?));
+        let holder = operator::holder(cluster, operator).await;
+        let holder = holder.unwrap_or_else(|trouble| {
+            unread.push(findings::unread("operator", &trouble));
+            None
+        });
+        operators.push((operator.clone(), holder));
     }
     let found = gateways::of_cluster(cluster).await?;
     let rows = ask(&found).await;
     let facts: Vec<findings::GatewayFact> = found.iter().zip(&rows).filter_map(fact).collect();
-    let mut attention = findings::operators(&operators);
+    // Without the Lease, "nobody holds it" would be a guess.
+    let mut attention = if unread.is_empty() { findings::operators(&operators) } else { unread };
     attention.extend(findings::gateways(&facts, &hashes(&resources, cluster.namespace.as_deref())));
     attention.extend(findings::objects(&resources));
     attention.retain(|finding| finding.level != Level::Ok);
