@@ -28,4 +28,6 @@ refused() {
 refused gateway.replica=2 replica
 refused gateway.replicas=two integer
 refused operator.enabled=false operator.namespace
+refused 'commonLabels.app\.kubernetes\.io/name=x' app.kubernetes.io/name
+refused 'gateway.podLabels.app\.kubernetes\.io/component=x' app.kubernetes.io/component
 echo "mistakes are refused"
