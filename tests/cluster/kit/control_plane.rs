@@ -66,7 +66,17 @@ impl Cluster {
             cluster.define().await;
             cluster
         });
-        (cluster.await, turn)
+        let cluster = cluster.await;
+        // What the test before left would be in the default fleet of this one.
+        cluster
+            .kubectl(&[
+                "delete",
+                "fleets,accesstiers,serviceexposures,deployments,statefulsets",
+                "--all",
+                "--all-namespaces",
+            ])
+            .await;
+        (cluster, turn)
     }
 
     /// One for a test that does harm to it; nothing of the project's is in it.
