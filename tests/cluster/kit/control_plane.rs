@@ -262,19 +262,13 @@ impl Cluster {
         // Of a format that it does not know, and the like.
         assert!(!applied.contains("Warning"), "{applied}");
         self.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]).await;
-        // The API server publishes their schemas one by one, some time after it serves them; `kubectl explain` reads those.
-        let client = self.client().await;
+        // The API server publishes their schemas one by one, some time after it serves them, and an index of them later still; what
+        // says that kubectl finds them is kubectl.
         let published = async {
-            loop {
-                let request = http::Request::get("/openapi/v3/apis/bannou.dev/v1alpha1").body(Vec::new()).unwrap();
-                let text = client.request_text(request).await.unwrap_or_default();
-                if ["fleets", "accesstiers", "serviceexposures"]
-                    .iter()
-                    .all(|kind| text.contains(&format!("/{kind}/{{name}}\"")))
-                {
-                    return;
+            for kind in ["fleets", "accesstiers", "serviceexposures"] {
+                while !self.try_kubectl(&["explain", kind], "").await.0 {
+                    sleep(std::time::Duration::from_millis(100)).await;
                 }
-                sleep(std::time::Duration::from_millis(50)).await;
             }
         };
         timeout(PATIENCE, published).await.expect("the schemas are published");
