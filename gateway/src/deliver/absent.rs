@@ -136,10 +136,14 @@ impl Desk {
         self.absent.lock().0.values().map(|away| away.session.clone()).collect()
     }
 
-    /// The session of a client that is away is over: it may not come back. Written with the next sweep.
+    /// The session of a client that is away is over: it may not come back, also not before the next sweep.
     pub fn put_out(&self, id: Uuid, reason: &'static str) {
         if let Some(away) = self.absent.lock().0.get_mut(&id) {
             (away.until, away.reason) = (0, reason);
+            if away.closing.is_none() {
+                let record = SlotRecord::Closed { session: id, by: self.bus.slot() };
+                away.closing = self.append(&record).is_ok().then(|| away.session.shared.now_ms());
+            }
         }
     }
 
