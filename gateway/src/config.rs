@@ -17,6 +17,7 @@ use crate::auth::Secrets;
 use crate::bus::alive::Beat;
 use crate::bus::contract::ReplyAllow;
 use crate::bus::url::NotABroker;
+use crate::certificate::{Certificate, CertificateError};
 use crate::forward::{self, Secret};
 use crate::inspect;
 use crate::internal;
@@ -101,7 +102,7 @@ pub struct Settings {
     #[arg(long, env = "BANNOU_SECRETS_DIR", value_name = "FOLDER")]
     secrets_dir: Option<PathBuf>,
 
-    /// A PEM file with the certificate chain: clients then connect to wss://. Needs --tls-key.
+    /// A PEM file with the certificate chain: clients then connect to wss://. Needs --tls-key. Both are read again when they change.
     #[arg(long, env = "BANNOU_TLS_CERT", value_name = "FILE")]
     tls_cert: Option<PathBuf>,
 
@@ -242,8 +243,8 @@ pub enum ConfigError {
     File { what: &'static str, path: PathBuf, error: String },
     #[error("--tls-cert and --tls-key come together: the other one is missing")]
     HalfTls,
-    #[error("TLS with {cert}: {error}", cert = cert.display())]
-    Tls { cert: PathBuf, error: String },
+    #[error(transparent)]
+    Tls(#[from] CertificateError),
     #[error("{flag} {text:?}: {error}")]
     Value { flag: &'static str, text: String, error: String },
     #[error("--broker: {0}")]
@@ -330,7 +331,7 @@ impl Args {
         };
         let tls = match (s.tls_cert, s.tls_key) {
             (None, None) => None,
-            (Some(cert), Some(key)) => Some(tls(&cert, &key)?),
+            (Some(cert), Some(key)) => Some(Certificate::read(cert, key)?),
             _ => return Err(ConfigError::HalfTls),
         };
         let dapr_http = s.dapr_http.unwrap_or_else(|| {
@@ -414,25 +415,6 @@ fn overrides(pairs: &[String]) -> Result<BTreeMap<String, http::Uri>, ConfigErro
         }),
     };
     pairs.iter().map(pair).collect()
-}
-
-fn tls(cert: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, ConfigError> {
-    use rustls_pki_types::pem::PemObject;
-    use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-    let failed = |error: String| ConfigError::Tls { cert: cert.to_owned(), error };
-    let chain = CertificateDer::pem_file_iter(cert)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|e| failed(format!("the certificates cannot be read: {e}")))?;
-    let key = PrivateKeyDer::from_pem_file(key)
-        .map_err(|e| failed(format!("the key {} cannot be read: {e}", key.display())))?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| failed(e.to_string()))?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|e| failed(e.to_string()))?;
-    Ok(Arc::new(config))
 }
 
 #[cfg(test)]

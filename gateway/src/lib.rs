@@ -3,6 +3,7 @@
 pub mod app;
 pub mod auth;
 pub mod bus;
+pub mod certificate;
 pub mod command;
 pub mod config;
 pub mod control;

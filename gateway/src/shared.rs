@@ -275,8 +275,13 @@ impl Shared {
 
     /// Puts a snapshot into force; every session adapts by itself, once [`Shared::spread`] has come to it: see [`Shared::told`].
     pub fn apply(&self, snapshot: Arc<Snapshot>) -> u64 {
-        self.snapshot.store(snapshot);
         self.metrics.catalog_applied.inc();
+        self.renew(snapshot)
+    }
+
+    /// [`Shared::apply`], where it is the same catalog with other keys.
+    pub fn renew(&self, snapshot: Arc<Snapshot>) -> u64 {
+        self.snapshot.store(snapshot);
         self.everybody_looks()
     }
 

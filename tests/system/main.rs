@@ -14,6 +14,7 @@ mod inspect;
 mod internal;
 mod outside;
 mod quickstart;
+mod rotated;
 #[expect(dead_code, reason = "a kit: what one test does not use, the next one does")]
 mod support;
 mod tokens;

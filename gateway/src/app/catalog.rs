@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bannou_crds::catalog::Keys;
 use bannou_crds::{Catalog, catalog};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use crate::auth::{ConfigError, JwksCache, Secrets, Verifier};
 use crate::forward::{Forwarder, RouteError};
-use crate::mounted::{LOOK, stamp};
+use crate::mounted::{self, LOOK, stamp};
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::tiers::MAX_TIERS;
@@ -92,6 +94,8 @@ pub(super) struct Maker {
     secrets: Secrets,
     jwks: Arc<JwksCache>,
     forwarder: Arc<Forwarder>,
+    /// Held from reading the files until what was made of them is in force: else an older reading could come last.
+    turn: Mutex<()>,
 }
 
 /// A snapshot, and what of its catalog is left out: endpoints that no request can be made for.
@@ -99,7 +103,7 @@ pub(super) type Made = (Arc<Snapshot>, Vec<RouteError>);
 
 impl Maker {
     pub fn new(secrets: Secrets, jwks: Arc<JwksCache>, forwarder: Arc<Forwarder>) -> Maker {
-        Maker { secrets, jwks, forwarder }
+        Maker { secrets, jwks, forwarder, turn: Mutex::new(()) }
     }
 
     /// # Errors
@@ -110,6 +114,21 @@ impl Maker {
         let (routes, left_out) = self.forwarder.routes(&catalog);
         let routes: HashMap<_, _> = routes.into_iter().collect();
         Ok((Arc::new(Snapshot::new(catalog, Arc::new(verifier), |target| routes.get(&target).cloned())), left_out))
+    }
+
+    /// For who makes a snapshot and puts it into force.
+    pub fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock()
+    }
+
+    /// Where the keys of this catalog's issuers lie, those that lie in files which may change.
+    pub fn key_files(&self, catalog: &Catalog) -> Vec<PathBuf> {
+        let Secrets::Dir(folder) = &self.secrets else { return Vec::new() };
+        let files = catalog.fleet.issuers.iter().filter_map(|issuer| match &issuer.keys {
+            Keys::Files(files) => Some(files),
+            _ => None,
+        });
+        files.flatten().map(|file| folder.join(&file.path)).collect()
     }
 
     /// The same, where what is left out is told in the log alone.
@@ -131,16 +150,16 @@ pub(super) async fn follow(mut catalogs: watch::Receiver<Arc<Catalog>>, maker: A
         let catalog = catalogs.borrow_and_update().clone();
         let making = maker.clone();
         // Tens of milliseconds for a large one, during which nobody's frames should wait.
-        let made = tokio::task::spawn_blocking(move || making.make_leniently(catalog)).await;
-        match made.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) {
-            Ok(snapshot) => {
-                tracing::info!(
-                    services = snapshot.catalog.services.len(),
-                    tiers = snapshot.catalog.tiers.len(),
-                    "a new catalog is in force"
-                );
-                shared.apply(snapshot);
-            }
+        let applying = shared.clone();
+        let made = tokio::task::spawn_blocking(move || {
+            let _turn = making.turn();
+            let snapshot = making.make_leniently(catalog)?;
+            let (services, tiers) = (snapshot.catalog.services.len(), snapshot.catalog.tiers.len());
+            applying.apply(snapshot);
+            Ok::<_, Rejected>((services, tiers))
+        });
+        match made.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) {
+            Ok((services, tiers)) => tracing::info!(services, tiers, "a new catalog is in force"),
             Err(error) => {
                 shared.metrics.catalog_rejected.inc();
                 tracing::error!("the catalog is refused, the last good one goes on: {error}");
@@ -149,4 +168,32 @@ pub(super) async fn follow(mut catalogs: watch::Receiver<Arc<Catalog>>, maker: A
     }
     // The source is gone; what it last said holds.
     std::future::pending::<()>().await;
+}
+
+/// Reads the keys of issuers again whenever their files change, under the catalog that is in force; what is no key leaves all as it was. For ever.
+pub(super) async fn follow_keys(maker: Arc<Maker>, shared: Arc<Shared>) {
+    let files = || maker.key_files(&shared.snapshot.load().catalog);
+    let look = || -> Vec<_> { files().into_iter().map(|file| (stamp(&file), file)).collect() };
+    let read = || {
+        let (maker, shared, some) = (maker.clone(), shared.clone(), !files().is_empty());
+        async move {
+            if !some {
+                return Ok(());
+            }
+            let made = tokio::task::spawn_blocking(move || {
+                let _turn = maker.turn();
+                let catalog = shared.snapshot.load().catalog.clone();
+                shared.renew(maker.make_leniently(catalog)?);
+                tracing::info!("the key files of the issuers are read");
+                Ok::<_, Rejected>(())
+            });
+            made.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        }
+    };
+    mounted::follow(
+        look,
+        read,
+        "the key files of the issuers cannot be read again, the keys that were read last are kept",
+    )
+    .await;
 }

@@ -22,6 +22,7 @@ use crate::auth::{JwksCache, Secrets};
 use crate::bus::contract::ReplyAllow;
 use crate::bus::local::LocalBroker;
 use crate::bus::{Bus, Slot};
+use crate::certificate::Certificate;
 use crate::forward::{self, Forwarder};
 use crate::inspect;
 use crate::internal;
@@ -40,7 +41,8 @@ pub struct Options {
     /// Where clients upgrade.
     pub connect_path: String,
     pub keyring: Arc<Keyring>,
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// What makes the client port speak TLS.
+    pub tls: Option<Certificate>,
     /// Served on the client port beside `connect_path`.
     pub extra_routes: axum::Router,
     /// Allowed beside those of the fleet.
@@ -158,7 +160,7 @@ pub struct Bound {
     admin_addr: SocketAddr,
     internal_addr: SocketAddr,
     router: axum::Router,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Certificate>,
     drain: Duration,
     follow: source::Follow,
 }
@@ -284,6 +286,12 @@ impl Bound {
         let follower = tokio::spawn(follow.run(door.shared.clone()));
         let keyring = door.shared.keyring.clone();
         let keys = tokio::spawn(async move { keyring.follow().await });
+        let config = tls.as_ref().map(Certificate::server_config);
+        let certificate = tokio::spawn(async move {
+            if let Some(certificate) = tls {
+                certificate.follow().await;
+            }
+        });
         let operations = tokio::spawn(admin::serve(admin, door.clone()));
         let known = internal::Known { alive: door.shared.alive.clone(), directory: door.shared.directory.clone() };
         let speaking = tokio::spawn(internal::serve(services, door.shared.clone(), access, Arc::new(known)));
@@ -293,7 +301,7 @@ impl Bound {
                 inspect::serve(listener, asked.shared.clone(), move || asked.draining.load(Ordering::Relaxed)).await;
             }
         });
-        let accepting = tokio::spawn(listen::serve(clients, tls, router, listen::HEADERS_WITHIN));
+        let accepting = tokio::spawn(listen::serve(clients, config, router, listen::HEADERS_WITHIN));
         let ended = tokio::select! {
             () = shutdown => Ok(()),
             () = door.shared.alive.deposed() => Err(Deposed),
@@ -306,7 +314,7 @@ impl Bound {
             door.shared.desk.depose(&door.shared);
             drain::leave(&door, Duration::ZERO, accepting).await;
         }
-        for task in [sweeper, spreading, follower, keys, operations, speaking, inspecting, bus] {
+        for task in [sweeper, spreading, follower, keys, certificate, operations, speaking, inspecting, bus] {
             task.abort();
         }
         ended

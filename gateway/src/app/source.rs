@@ -126,12 +126,16 @@ impl Follow {
     /// For as long as the gateway runs.
     pub async fn run(self, shared: Arc<Shared>) {
         let Follow { maker, from } = self;
-        match from {
-            Spring::Given(catalogs) => catalog::follow(catalogs, maker, shared).await,
-            Spring::Operator { config, state, saved } => {
-                sync::run(*config, state, Arc::new(Obedient { maker, shared }), saved).await;
+        let keys = catalog::follow_keys(maker.clone(), shared.clone());
+        let catalogs = async {
+            match from {
+                Spring::Given(catalogs) => catalog::follow(catalogs, maker, shared).await,
+                Spring::Operator { config, state, saved } => {
+                    sync::run(*config, state, Arc::new(Obedient { maker, shared }), saved).await;
+                }
             }
-        }
+        };
+        tokio::join!(keys, catalogs);
     }
 }
 
@@ -159,11 +163,14 @@ impl Obedient {
 
 impl Obey for Obedient {
     fn obey(&self, catalog: &Arc<Catalog>) -> Result<(), Vec<Reason>> {
-        let made = self.make(catalog);
-        if made.is_err() {
-            self.shared.metrics.catalog_rejected.inc();
-        }
-        let asked = self.shared.apply(made?);
+        let asked = {
+            let _turn = self.maker.turn();
+            let made = self.make(catalog);
+            if made.is_err() {
+                self.shared.metrics.catalog_rejected.inc();
+            }
+            self.shared.apply(made?)
+        };
         // What the operator is told then is true of every session; on a runtime that ends, of nobody any more.
         let told = tokio::time::timeout(TOLD_WITHIN, self.shared.told(asked));
         if tokio::runtime::Handle::current().block_on(told).is_err() {

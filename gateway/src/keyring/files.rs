@@ -1,15 +1,15 @@
 //! The keys as they lie in a mounted Secret: `current.key`, or whatever it is called, `next.key` and `previous.key`.
 
+use std::future::ready;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Held, Key};
 use crate::handle::KeyTooShort;
-use crate::mounted::{LOOK, stamp};
+use crate::mounted::{self, stamp};
 
 const OTHERS: [&str; 2] = ["next.key", "previous.key"];
 
@@ -55,32 +55,9 @@ fn key(path: &Path) -> Result<Option<Arc<Key>>, KeyFileError> {
 }
 
 pub(super) async fn follow(file: &Path, held: &ArcSwap<Held>) {
-    let all = || -> Vec<_> { std::iter::once(file.to_owned()).chain(beside(file)).map(|path| stamp(&path)).collect() };
-    // What is in use may be older than this moment.
-    let (mut seen, mut told) = (Vec::new(), String::new());
-    let mut every = interval(LOOK);
-    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        every.tick().await;
-        let now = all();
-        if now == seen {
-            continue;
-        }
-        match read(file) {
-            Ok(new) => {
-                (seen, told) = (now, String::new());
-                take(held, new);
-            }
-            // Looked at again until it is good; told once.
-            Err(error) => {
-                let error = error.to_string();
-                if error != told {
-                    tracing::error!("the fleet key cannot be read again, those that were read last are kept: {error}");
-                    told = error;
-                }
-            }
-        }
-    }
+    let look = || -> Vec<_> { std::iter::once(file.to_owned()).chain(beside(file)).map(|path| stamp(&path)).collect() };
+    let read = || ready(read(file).map(|new| take(held, new)));
+    mounted::follow(look, read, "the fleet key cannot be read again, those that were read last are kept").await;
 }
 
 fn take(held: &ArcSwap<Held>, new: Held) {

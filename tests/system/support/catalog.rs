@@ -140,6 +140,11 @@ pub fn endpoint(name: &str, line: &str) -> Endpoint {
 
 /// A token that the fleet of [`catalog`] accepts, with these claims beside the usual ones.
 pub fn token(subject: &str, more: &Value) -> String {
+    token_by(SECRET, subject, more)
+}
+
+/// The same, signed with another secret.
+pub fn token_by(secret: &[u8], subject: &str, more: &Value) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let mut claims: BTreeMap<String, Value> = serde_json::from_value(more.clone()).unwrap();
     for (name, value) in
@@ -147,6 +152,6 @@ pub fn token(subject: &str, more: &Value) -> String {
     {
         claims.entry(name.into()).or_insert(value);
     }
-    let key = jsonwebtoken::EncodingKey::from_secret(SECRET);
+    let key = jsonwebtoken::EncodingKey::from_secret(secret);
     jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
 }

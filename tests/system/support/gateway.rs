@@ -92,6 +92,13 @@ impl Gateway {
         std::fs::rename(new, file).unwrap();
     }
 
+    /// Writes the issuer's secret anew, as a mounted Secret changes: in one step.
+    pub fn new_secret(&self, secret: &[u8]) {
+        let new = self.folder.path().join("new");
+        std::fs::write(&new, secret).unwrap();
+        std::fs::rename(new, self.folder.path().join(SECRET_FILE)).unwrap();
+    }
+
     /// Status and body of a path of the operations port.
     pub async fn admin(&self, path: &str) -> (u16, String) {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
