@@ -41,6 +41,8 @@ async fn a_good_way_is_said_to_be_good_step_by_step() {
         "{found:#?}"
     );
     assert!(found[5]["what"].as_str().unwrap().contains("1 endpoints"), "{found:#?}");
+    let (code, _) = check(&gateway.url, &["--idle", "0", "--allow-warnings"]).await;
+    assert_eq!(code, Some(0), "but for warnings");
     let idle = found[6]["what"].as_str().unwrap();
     assert!(idle.contains("still answers") && !idle.contains("(0 pings"), "{idle}");
 }
@@ -64,6 +66,24 @@ async fn tls_by_a_ca_of_ones_own_and_a_certificate_that_nobody_vouches_for() {
         last["what"].as_str().unwrap().contains("TLS fails") && last["fix"].as_str().unwrap().contains("--ca"),
         "{last}"
     );
+}
+
+/// As a Pod of the cluster dials its Service, whose name is in no certificate.
+#[tokio::test]
+async fn the_name_of_the_certificate_and_what_is_dialled_may_differ() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["play.example".to_owned()]).unwrap();
+    let [certificate, key] = ["tls.crt", "tls.key"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let gateway = gateway(&["--tls-cert", &certificate, "--tls-key", &key]).await;
+    let via = gateway.url.strip_prefix("ws://").unwrap().split('/').next().unwrap();
+    let url = "wss://play.example/connect";
+    let (code, found) = check(url, &["--idle", "0", "--ca", &certificate, "--via", via]).await;
+    assert_eq!(code, Some(0), "{found:#?}");
+    let (code, found) =
+        check("wss://other.example/connect", &["--idle", "0", "--ca", &certificate, "--via", via]).await;
+    assert!(code == Some(1) && found.last().unwrap()["what"].as_str().unwrap().contains("TLS fails"), "{found:#?}");
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ const SOON: Duration = Duration::from_secs(5);
 #[command(after_help = AFTER)]
 pub struct Args {
     /// The folder with the resources. Left out: the cluster.
-    #[arg(conflicts_with = "url")]
+    #[arg(conflicts_with_all = ["url", "allow_warnings"])]
     folder: Option<PathBuf>,
     /// Where clients connect: try the way from here, as a client does.
     #[arg(long, value_name = "URL")]
@@ -58,6 +58,12 @@ pub struct Args {
     /// A PEM file of CAs, where clients know one that this machine does not.
     #[arg(long, value_name = "FILE", requires = "url")]
     ca: Option<PathBuf>,
+    /// Dial this in the URL's stead: the name counts for the certificate and the request alone.
+    #[arg(long, value_name = "HOST:PORT", requires = "url")]
+    via: Option<String>,
+    /// Exit with 0 also where there are warnings.
+    #[arg(long)]
+    allow_warnings: bool,
     #[command(flatten)]
     at: Where,
     /// How to print it.
@@ -81,7 +87,7 @@ fn idle(text: &str) -> Result<Duration, String> {
 }
 
 pub async fn run(args: Args) -> Result<bool, Trouble> {
-    let Args { folder, url, origin, idle, ca, at, output } = args;
+    let Args { folder, url, origin, idle, ca, via, allow_warnings, at, output } = args;
     if let Some(folder) = folder {
         return of_folder(&folder, output);
     }
@@ -90,7 +96,7 @@ pub async fn run(args: Args) -> Result<bool, Trouble> {
             let read = |path: PathBuf| {
                 std::fs::read(&path).map_err(|e| Trouble::one(format!("--ca {}: cannot be read: {e}", path.display())))
             };
-            let asked = outside::Asked { url, origin, idle, ca: ca.map(read).transpose()? };
+            let asked = outside::Asked { url, via, origin, idle, ca: ca.map(read).transpose()? };
             let looking = outside::look(&asked);
             tokio::pin!(looking);
             tokio::select! {
@@ -107,7 +113,7 @@ pub async fn run(args: Args) -> Result<bool, Trouble> {
         Format::Table => print(listed(&found).trim_start_matches('\n')),
         Format::Json => print_json(&found),
     }
-    Ok(found.iter().all(|finding| finding.level == Level::Ok))
+    Ok(found.iter().all(|finding| finding.level == Level::Ok || (allow_warnings && finding.level == Level::Warning)))
 }
 
 fn of_folder(path: &Path, output: Format) -> Result<bool, Trouble> {

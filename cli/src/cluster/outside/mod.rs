@@ -14,6 +14,8 @@ const AREA: &str = "outside";
 /// What is asked.
 pub struct Asked {
     pub url: String,
+    /// `HOST:PORT` to dial in the URL's stead: the name is then the certificate's and the request's alone.
+    pub via: Option<String>,
     /// As a browser would send it.
     pub origin: Option<String>,
     pub idle: Duration,

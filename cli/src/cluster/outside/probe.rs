@@ -36,8 +36,11 @@ pub type Socket = WebSocketStream<Box<dyn Stream>>;
 
 pub struct Probe {
     url: String,
+    /// What is dialled.
     pub host: String,
     pub port: u16,
+    /// What the certificate must be good for.
+    name: String,
     pub tls: bool,
     trust: Option<Arc<ClientConfig>>,
 }
@@ -62,11 +65,19 @@ impl Probe {
             Some("ws") => false,
             _ => return Err(wrong()),
         };
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(wrong)?;
+        let bare = |host: &str| host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = bare(uri.host().filter(|host| !host.is_empty()).ok_or_else(wrong)?);
         let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let (host, port) = match &asked.via {
+            None => (name.clone(), port),
+            Some(via) => {
+                let parts = via.rsplit_once(':').and_then(|(host, port)| Some((bare(host), port.parse().ok()?)));
+                let known = parts.filter(|(host, _): &(String, u16)| !host.is_empty());
+                known.ok_or_else(|| Trouble::one(format!("--via {via:?} is not HOST:PORT, such as 192.0.2.7:443")))?
+            }
+        };
         let trust = if tls { Some(Arc::new(trust(asked.ca.as_deref())?)) } else { None };
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Probe { url: asked.url.clone(), host, port, tls, trust })
+        Ok(Probe { url: asked.url.clone(), host, port, name, tls, trust })
     }
 
     pub async fn resolve(&self) -> Result<Vec<SocketAddr>, Finding> {
@@ -102,8 +113,8 @@ impl Probe {
     pub async fn secure(&self, stream: TcpStream) -> Result<Box<dyn Stream>, Finding> {
         let Some(trust) = &self.trust else { return Ok(Box::new(stream)) };
         let fix = "serve a certificate for this name from a CA that clients know (or name yours with --ca FILE)";
-        let name = ServerName::try_from(self.host.clone())
-            .map_err(|_| error(format!("{:?} is no name that a certificate can have", self.host), fix))?;
+        let name = ServerName::try_from(self.name.clone())
+            .map_err(|_| error(format!("{:?} is no name that a certificate can have", self.name), fix))?;
         match timeout(WITHIN, tokio_rustls::TlsConnector::from(trust.clone()).connect(name, stream)).await {
             Ok(Ok(stream)) => Ok(Box::new(stream)),
             Ok(Err(why)) => Err(error(format!("TLS fails: {why}"), fix)),

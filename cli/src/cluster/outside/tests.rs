@@ -28,7 +28,8 @@ async fn server(answer: &'static str) -> String {
 }
 
 async fn last(url: &str, origin: Option<&str>) -> Finding {
-    let asked = Asked { url: url.to_owned(), origin: origin.map(str::to_owned), idle: Duration::ZERO, ca: None };
+    let asked =
+        Asked { url: url.to_owned(), origin: origin.map(str::to_owned), idle: Duration::ZERO, ca: None, via: None };
     look(&asked).await.unwrap().pop().unwrap()
 }
 
@@ -66,9 +67,10 @@ async fn what_stands_in_the_way_is_named_with_what_to_do() {
 #[tokio::test]
 async fn what_is_no_url_of_a_websocket_is_said() {
     for url in ["https://play.example", "play.example", "wss://", "::"] {
-        let asked = Asked { url: url.to_owned(), origin: None, idle: Duration::ZERO, ca: None };
+        let asked = Asked { url: url.to_owned(), origin: None, idle: Duration::ZERO, ca: None, via: None };
         assert!(look(&asked).await.unwrap_err().to_string().contains("wss://HOST/PATH"), "{url}");
     }
-    let asked = Asked { url: "wss://x".into(), origin: None, idle: Duration::ZERO, ca: Some(b"nothing".to_vec()) };
+    let asked =
+        Asked { url: "wss://x".into(), origin: None, idle: Duration::ZERO, ca: Some(b"nothing".to_vec()), via: None };
     assert!(look(&asked).await.unwrap_err().to_string().contains("no certificate"));
 }
