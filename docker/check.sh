@@ -2,7 +2,7 @@
 # Shows of what docker/stage.sh has laid out that it is an image as the Dockerfile says: one static program that runs as 65532 on a read-only
 # file system with nothing else in it, looks up names, and knows public authorities. Needs root, for namespaces of its own.
 #
-#   docker/check.sh bannou-gateway|bannou-operator FOLDER
+#   docker/check.sh bannou-gateway|bannou-operator|bannou FOLDER
 set -euo pipefail
 program=${1:?which program} folder=$(cd "${2:?which folder}" && pwd)
 
@@ -57,6 +57,10 @@ case "$program" in
   bannou-operator)
     # It is in no cluster, and says so.
     says 'KUBERNETES_SERVICE_HOST\|in-cluster\|kubeconfig\|KUBECONFIG' /bannou-operator --namespace check --pod-name check
+    ;;
+  bannou)
+    # A name of /etc/hosts again.
+    says 'port 1 cannot be reached' /bannou check --url ws://here:1/connect
     ;;
 esac
 echo "$program: as an image would run it"

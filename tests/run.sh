@@ -143,10 +143,10 @@ step_fuzz-long() { fuzz "${FUZZ_SECONDS_LONG:-600}"; }
 
 step_bench() { tests/bench/run.sh; }
 
-# What the Dockerfile builds, as it builds it, and run as an image would be; two release builds of their own, statically linked.
+# What the Dockerfile builds, as it builds it, and run as an image would be; release builds of their own, statically linked.
 step_images() {
   local program
-  for program in bannou-gateway bannou-operator; do
+  for program in bannou-gateway bannou-operator bannou; do
     CARGO_TARGET_DIR="$CARGO_TARGET_DIR/images" docker/stage.sh "$program" "build/images/$program"
     docker/check.sh "$program" "build/images/$program"
   done

@@ -11,33 +11,33 @@ authorities=/etc/ssl/certs/ca-certificates.crt
 [ -s "$authorities" ] || die "$authorities is not there: install ca-certificates"
 mkdir -p "$out"
 
-build() {
-  cd "$ROOT"
-  if [ "$profile" = debug ]; then
-    cargo build --quiet --locked --workspace --bins
-  else
-    # One package after the other: together, cargo would give the gateway the features that only the others need.
-    for package in bannou-gateway bannou-operator bannou-cli; do cargo build --quiet --locked --release -p "$package"; done
-  fi
-}
-
-# image NAME PROGRAM: localhost/NAME, its tag says what is in it, so that Pods are made anew when that has changed.
+# image NAME TAG ARGUMENTS-OF-image.py…: the tag says what is in it, so that Pods are made anew when that has changed.
 image() {
-  local program="$CARGO_TARGET_DIR/$profile/$2" tag tar
-  tag=$(cat "$HERE/image.py" "$program" | sha256sum | cut -c1-12)
-  tar="$out/$1-$tag.tar"
+  local tar="$out/$1-$2.tar"
   if [ ! -e "$tar" ]; then
     rm -f "$out/$1"-????????????.tar
-    python3 "$HERE/image.py" "$tar.part" "localhost/$1:$tag" --user 65532 --entrypoint "[\"/$2\"]" "$program:/$2" "$authorities:$authorities"
+    python3 "$HERE/image.py" "$tar.part" "localhost/$1:$2" --user 65532 --entrypoint "[\"/$1\"]" "${@:3}"
     mv "$tar.part" "$tar"
   fi
   echo "$tar"
 }
 
-build >&2
-image bannou-operator bannou-operator
-image bannou-gateway bannou-gateway
-image bannou bannou
+# As docker/Dockerfile makes them: one static program. A debug build is the workspace's, with the libraries that it wants.
+programs() {
+  local program folder
+  [ "$profile" = release ] || (cd "$ROOT" && cargo build --quiet --locked --workspace --bins) >&2
+  for program in bannou-operator bannou-gateway bannou; do
+    if [ "$profile" = release ]; then
+      folder="$ROOT/build/images/$program"
+      CARGO_TARGET_DIR="$CARGO_TARGET_DIR/images" "$ROOT/docker/stage.sh" "$program" "$folder" >&2
+      image "$program" "$(cat "$HERE/image.py" "$folder/$program" | sha256sum | cut -c1-12)" --tree "$folder"
+    else
+      folder="$CARGO_TARGET_DIR/$profile"
+      image "$program" "$(cat "$HERE/image.py" "$folder/$program" | sha256sum | cut -c1-12)" "$folder/$program:/$program" "$authorities:$authorities"
+    fi
+  done
+}
+programs
 
 # What speaks in the tests: Node with a client of RabbitMQ.
 if [ "${1:-}" = --tests ]; then
