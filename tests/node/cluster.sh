@@ -47,7 +47,7 @@ fi
 kubectl -n bannou-system create secret generic broker --from-literal=url=amqp://guest:guest@rabbitmq.rabbitmq.svc:5672 --dry-run=client -o yaml | kubectl apply -f - >/dev/null
 "$helm" upgrade --install bannou-crds "$ROOT/charts/bannou-crds" -n bannou-system >/dev/null
 "$helm" upgrade --install bannou "$ROOT/charts/bannou" -n bannou-system -f "$ROOT/examples/cluster/values.yaml" \
-  --set "operator.image.tag=$(tag bannou-operator),gateway.image.tag=$(tag bannou-gateway)" \
+  --set "operator.image.tag=$(tag bannou-operator),gateway.image.tag=$(tag bannou-gateway),test.image.tag=$(tag bannou)" \
   --set "fleet.spec.origins={http://$address:30081}" >/dev/null
 step "Bannou is installed"
 image="s|localhost/bannou:dev|localhost/bannou:$(tag bannou)|"

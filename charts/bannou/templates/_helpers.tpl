@@ -65,6 +65,12 @@ capabilities: {drop: [ALL]}
 {{- .Values.gateway.tls.secretName | default (ternary "bannou-gateway-tls" "" .Values.gateway.tls.certManager.enabled) }}
 {{- end }}
 
+{{/* The name that clients dial, where a value says it. */}}
+{{- define "bannou.publicHost" -}}
+{{- $hosts := concat (list) (.Values.gateway.tls.certManager.dnsNames | default list) (.Values.gateway.httpRoute.hostnames | default list) (.Values.gateway.ingress.hosts | default list) -}}
+{{- (.Values.test | default dict).host | default (first $hosts) | default "" }}
+{{- end }}
+
 {{/* Seconds from the end of the drain until everything is written down and the process has ended. */}}
 {{- define "bannou.farewellSeconds" -}}10{{- end }}
 
@@ -151,6 +157,11 @@ imagePullSecrets:
 {{- with .Values.gateway.operator.ca }}
 {{- if and .secret .configMap }}
 {{- fail "gateway.operator.ca is a secret or a configMap: remove one" }}
+{{- end }}
+{{- end }}
+{{- with .Values.test }}
+{{- if and .ca.secret .ca.configMap }}
+{{- fail "test.ca is a secret or a configMap: remove one" }}
 {{- end }}
 {{- end }}
 {{- if and .Values.gateway.internal.enabled (not .Values.gateway.internal.tokensSecret) }}
