@@ -6,36 +6,14 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
+use super::foreign::{foreign_kinds, no_foreign_kinds};
 use super::releases::{SYSTEM, cluster, install_kinds, release, remove, restricted, uninstall};
 use super::rendered::{VALUES, values};
 use crate::kit::Cluster;
 use crate::kit::helm::chart;
 use crate::process::PATIENCE;
 
-/// Kinds of others, as far as it takes to install what is of them: no rules, everything kept.
-fn foreign(group: &str, version: &str, kind: &str, plural: &str) -> String {
-    format!(
-        r#"
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata:
-  name: {plural}.{group}
-  annotations: {{api-approved.kubernetes.io: unapproved, tests}}
-spec:
-  group: {group}
-  scope: Namespaced
-  names: {{kind: {kind}, plural: {plural}}}
-  versions:
-  - name: {version}
-    served: true
-    storage: true
-    schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}
-"#
-    )
-    .replace("unapproved, tests", "\"unapproved, for tests\"")
-}
-
-async fn json(cluster: &Cluster, arguments: &[&str]) -> Value {
+pub async fn json(cluster: &Cluster, arguments: &[&str]) -> Value {
     let (good, text) = cluster.try_kubectl(&[arguments, &["-o", "json"]].concat(), "").await;
     assert!(good, "kubectl {arguments:?}: {text}");
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
@@ -50,7 +28,7 @@ async fn failures(cluster: &Cluster, namespace: &str) -> Vec<String> {
 }
 
 /// Every Deployment of the namespace has as many Pods as it wants: admitted, though there is no node for them.
-async fn pods_are_made(cluster: &Cluster, namespace: &str) {
+pub async fn pods_are_made(cluster: &Cluster, namespace: &str) {
     let made = async {
         loop {
             let all = json(cluster, &["get", "deployments", "-n", namespace]).await;
@@ -73,12 +51,7 @@ async fn pods_are_made(cluster: &Cluster, namespace: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_is_accepted_and_pods_are_admitted_as_restricted() {
     let (cluster, _turn) = cluster().await;
-    for (group, version, kind, plural) in [
-        ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
-        ("cert-manager.io", "v1", "Certificate", "certificates"),
-    ] {
-        cluster.apply(&foreign(group, version, kind, plural)).await.unwrap();
-    }
+    foreign_kinds(cluster).await;
     restricted(cluster, SYSTEM).await;
     install_kinds(cluster).await;
     for name in VALUES {
@@ -98,14 +71,33 @@ async fn everything_is_accepted_and_pods_are_admitted_as_restricted() {
             .flatten()
             .any(|m| m.mount_path.contains("kubernetes.io/serviceaccount"));
         assert!(!mounted, "{name}: a token for the API server is in a gateway's Pod");
+        if name == "everything" {
+            ways_in(cluster).await;
+        }
         uninstall(cluster, "bannou", namespace).await;
         if name == "second-fleet" {
             remove(cluster, namespace).await;
         }
     }
     uninstall(cluster, "bannou-crds", SYSTEM).await;
-    cluster.kubectl(&["delete", "crd", "httproutes.gateway.networking.k8s.io", "certificates.cert-manager.io"]).await;
+    no_foreign_kinds(cluster).await;
     remove(cluster, SYSTEM).await;
+}
+
+/// An Ingress and a route of the Gateway API, as the API server keeps them; and a route that its definition refuses, since it has rules.
+async fn ways_in(cluster: &Cluster) {
+    let ingress = json(cluster, &["get", "ingress", "-n", SYSTEM, "bannou-gateway"]).await;
+    let rule = &ingress["spec"]["rules"][0];
+    assert_eq!(rule["http"]["paths"][0]["backend"]["service"]["name"], "bannou-gateway", "{ingress}");
+    let route = json(cluster, &["get", "httproute", "-n", SYSTEM, "bannou-gateway"]).await;
+    // What a definition without a schema would not have added.
+    assert_eq!(route["spec"]["parentRefs"][0]["kind"], "Gateway", "{route}");
+    assert_eq!(route["spec"]["rules"][0]["backendRefs"][0]["weight"], 1, "{route}");
+    let mut wrong = route.clone();
+    wrong["spec"]["rules"][0]["timeouts"]["request"] = "for ever".into();
+    wrong["metadata"] = serde_json::json!({"name": "wrong", "namespace": SYSTEM});
+    let refused = cluster.apply(&wrong.to_string()).await.unwrap_err();
+    assert!(refused.contains("spec.rules[0].timeouts.request"), "{refused}");
 }
 
 /// In a namespace that takes no other Pods, one that is not restricted is refused: else the test above would show nothing.
@@ -225,7 +217,7 @@ fn next_version(change: impl Fn(&str) -> String) -> tempfile::TempDir {
     std::fs::create_dir_all(to.join("templates")).unwrap();
     for file in ["Chart.yaml", "values.yaml", "values.schema.json"] {
         let text = std::fs::read_to_string(from.join(file)).unwrap();
-        std::fs::write(to.join(file), text.replace("version: 0.1.0", "version: 0.2.0")).unwrap();
+        std::fs::write(to.join(file), text.replace("version: 0.2.0", "version: 0.3.0")).unwrap();
     }
     for entry in std::fs::read_dir(from.join("templates")).unwrap() {
         let path = entry.unwrap().path();

@@ -1,5 +1,6 @@
 //! The charts, by the real helm: what they render, and what a real API server makes of it.
 
+mod foreign;
 mod install;
 mod life;
 mod mistakes;
@@ -7,3 +8,4 @@ mod releases;
 mod render;
 mod rendered;
 mod rights;
+mod upgrade;
