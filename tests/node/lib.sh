@@ -6,6 +6,8 @@ ROOT=$(cd "$HERE/../.." && pwd)
 export BANNOU_CACHE="${BANNOU_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/bannou}"
 # Everything that a running node writes; `down.sh` removes it.
 STATE="${BANNOU_NODE_STATE:-$BANNOU_CACHE/node-state}"
+# Held by what brings a node up, one at a time.
+LOCK="$BANNOU_CACHE/lock/node"
 # The link between this machine and the node, and their addresses on it.
 LINK=bannou-node HOST_IP=10.200.0.1 NODE_IP=10.200.0.2
 SERVICES=10.96.0.0/16 PODS=10.244.0.0/24
@@ -19,8 +21,11 @@ die() {
 # Seconds since STARTED.
 since() { python3 -c 'import sys, time; print(f"{time.time() - float(sys.argv[1]):.1f}")' "$1"; }
 
+# of_node PID: whether it is one of the two processes that hold the node; a number in a file may be another's by now.
+of_node() { grep -qz '/init\.sh$' "/proc/$1/cmdline" 2>/dev/null; }
+
 # Whether the first process of the node lives.
-runs() { [ -s "$STATE/init.pid" ] && kill -0 "$(cat "$STATE/init.pid")" 2>/dev/null; }
+runs() { [ -s "$STATE/init.pid" ] && of_node "$(cat "$STATE/init.pid")"; }
 
 # in_node COMMAND…: runs it in the namespaces of the node.
 in_node() { nsenter --target "$(cat "$STATE/init.pid")" --mount --net --pid -- "$@"; }

@@ -1,13 +1,33 @@
 #!/usr/bin/env bash
 # `make test-cluster`: the tests of tests/browser/cluster on the cluster of `make cluster`, which is brought up for them and, if it was not there before,
-# taken away afterwards. Arguments are the files to run; without any, all of them.
+# taken away afterwards; it fails when anything is left of it then. Arguments are the files to run; without any, all of them.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 export BANNOU_PROFILE="${BANNOU_PROFILE:-debug}" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$BANNOU_CACHE/target}"
+own=""
 if [ -z "${KUBECONFIG:-}" ]; then
   export BANNOU_OWN_NODE=1
-  runs || trap '"$HERE/down.sh"' EXIT
+  runs || own=1
 fi
+BANNOU_VALUES=$(mktemp --suffix .yaml)
+export BANNOU_VALUES
+finish() {
+  local status=$? found lived=()
+  rm -f "$BANNOU_VALUES"
+  if [ -n "$own" ]; then
+    ! runs || mapfile -t lived < <(readlink /proc/"$(cat "$STATE/init.pid")"/ns/{pid,net,mnt})
+    "$HERE/down.sh" || status=1
+    if found=$(python3 "$HERE/left.py" "$STATE" "$LOCK" "${lived[@]}"); then
+      say "nothing is left of the node"
+    else
+      say "left behind:"$'\n'"$found"
+      status=1
+    fi
+  fi
+  exit "$status"
+}
+trap finish EXIT
+[ -z "$own" ] || [ "$#" -gt 0 ] || "$HERE/gone.sh"
 said=$(BANNOU_TESTS=1 "$HERE/cluster.sh")
 KUBECONFIG=$(sed -n 's/^kubeconfig //p' <<<"$said")
 page=$(sed -n 's/^playground //p' <<<"$said")
@@ -24,8 +44,6 @@ export BANNOU_NODE_PARTS
 cd "$ROOT/tests/browser"
 files=("$@")
 # What was installed, so that the tests install the same.
-BANNOU_VALUES=$(mktemp --suffix .yaml)
-export BANNOU_VALUES
 "$BANNOU_HELM" get values bannou -n bannou-system -o yaml >"$BANNOU_VALUES"
 # The journey begins and ends with nothing installed, so it comes last.
 [ "${#files[@]}" -gt 0 ] || files=(cluster/faults.test.js cluster/journey.test.js)

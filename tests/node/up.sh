@@ -8,7 +8,7 @@ started=$(date +%s.%N)
 
 # One after the other: a second call finds what the first has brought up.
 mkdir -p "$BANNOU_CACHE/lock"
-exec 9>"$BANNOU_CACHE/lock/node"
+exec 9>"$LOCK"
 flock -w 600 9 || die "another 'make cluster' is at it"
 
 NODE_PARTS=$("$ROOT/tests/setup/kubelet.sh")
@@ -19,6 +19,15 @@ export NODE_PARTS CONTROL_PLANE BANNOU_NODE_STATE="$STATE"
 export KUBECONFIG="$STATE/pki/admin.kubeconfig"
 kubectl() { "$CONTROL_PLANE/kubectl" "$@"; }
 step() { say "$(since "$started") s: $*"; }
+# detached COMMAND…: without what the caller has open; a lock of its, or a pipe, would be held for as long as the node lives.
+detached() {
+  local fd
+  for fd in /proc/"$BASHPID"/fd/*; do
+    fd=${fd##*/}
+    [ "$fd" -le 2 ] || [ "$fd" -eq 255 ] || eval "exec $fd>&-"
+  done
+  exec setsid "$@"
+}
 
 # The images of the node itself are the same as long as its parts are.
 images="$BANNOU_CACHE/node/images-$(basename "$NODE_PARTS")-$(cat "$DAPRD" "$HERE"/{image.py,pause.c} | sha256sum | cut -c1-12)"
@@ -46,7 +55,10 @@ if ! runs; then
   find "$STATE/etc" -type f -exec sed -i -e "s|@STATE@|$STATE|g" -e "s|@PARTS@|$NODE_PARTS|g" {} +
   "$HERE/certificates.sh" "$STATE/pki" "$NODE_IP"
   ln "$images"/*.tar "$STATE/images/" 2>/dev/null || cp "$images"/*.tar "$STATE/images/"
-  setsid unshare --net --mount --pid --fork --kill-child --mount-proc bash "$HERE/init.sh" >"$STATE/logs/init.log" 2>&1 </dev/null 9>&- &
+  # It writes down itself which process it is: this one may be killed at any time, and down.sh must find it.
+  # shellcheck disable=SC2016 # for the other shell
+  detached bash -ec 'echo $$ >"$1/outer.pid"; exec unshare --net --mount --pid --fork --kill-child --mount-proc bash "$2"' - \
+    "$STATE" "$HERE/init.sh" >"$STATE/logs/init.log" 2>&1 </dev/null &
   outer=$!
   inner=""
   for _ in $(seq 200); do
@@ -55,7 +67,6 @@ if ! runs; then
     sleep 0.05
   done
   [ -n "$inner" ] || die "the node did not start: $(cat "$STATE/logs/init.log")"
-  echo "$outer" >"$STATE/outer.pid"
   echo "$inner" >"$STATE/init.pid"
   ip link add "$LINK" type veth peer name bannou-inner
   # The namespace is there as soon as the process is, but for the blink before unshare's own call.
