@@ -33,10 +33,11 @@ leaf admin ca /O=system:masters/CN=admin
 leaf controller-manager ca /CN=system:kube-controller-manager
 leaf scheduler ca /CN=system:kube-scheduler
 leaf proxy ca /CN=system:kube-proxy
+leaf router ca /CN=kube-router
 leaf kubelet ca /O=system:nodes/CN=system:node:node "IP:$node_ip,IP:127.0.0.1,DNS:node"
 openssl ecparam -name prime256v1 -genkey -noout -out accounts.key 2>/dev/null
 openssl ec -in accounts.key -pubout -out accounts.pub 2>/dev/null
-for name in admin controller-manager scheduler proxy kubelet; do
+for name in admin controller-manager scheduler proxy router kubelet; do
   cat >"$name.kubeconfig" <<END
 apiVersion: v1
 kind: Config

@@ -59,6 +59,11 @@ event images
 bash "$HERE/kubelet.sh"
 start kube-proxy "$NODE_PARTS/kube-proxy" --config="$etc/kube-proxy.yaml"
 until "$CONTROL_PLANE/kubectl" --kubeconfig "$pki/admin.kubeconfig" get node node 2>/dev/null | grep -q " Ready"; do sleep 0.2; done
+# It enforces NetworkPolicies, and nothing else: routes are the CNI's, Services kube-proxy's. It looks for the node once.
+"$CONTROL_PLANE/kubectl" --kubeconfig "$pki/admin.kubeconfig" apply -f "$HERE/kube-router.yaml" >/dev/null
+start kube-router env "PATH=$POLICY_PARTS/debian/usr/sbin:$PATH" "LD_LIBRARY_PATH=$POLICY_PARTS/debian/usr/lib/x86_64-linux-gnu:$LD_LIBRARY_PATH" \
+  "$POLICY_PARTS/kube-router" --kubeconfig="$pki/router.kubeconfig" --hostname-override=node --service-cluster-ip-range="$SERVICES" \
+  --run-firewall --run-router=false --run-service-proxy=false --health-port=0
 event ready
 # As the first process it takes over what its children leave behind; it ends when it is killed, and all of them with it.
 while :; do

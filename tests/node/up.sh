@@ -12,10 +12,11 @@ exec 9>"$LOCK"
 flock -w 600 9 || die "another 'make cluster' is at it"
 
 NODE_PARTS=$("$ROOT/tests/setup/kubelet.sh")
+POLICY_PARTS=$("$ROOT/tests/setup/policies.sh")
 CONTROL_PLANE=$("$ROOT/tests/setup/kubernetes.sh")
 DAPRD=$("$ROOT/tests/setup/daprd.sh")
 HELM=$("$ROOT/tests/setup/helm.sh")
-export NODE_PARTS CONTROL_PLANE BANNOU_NODE_STATE="$STATE"
+export NODE_PARTS POLICY_PARTS CONTROL_PLANE BANNOU_NODE_STATE="$STATE"
 export KUBECONFIG="$STATE/pki/admin.kubeconfig"
 kubectl() { "$CONTROL_PLANE/kubectl" "$@"; }
 step() { say "$(since "$started") s: $*"; }

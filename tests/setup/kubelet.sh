@@ -30,24 +30,14 @@ part() {
   mv "$target/.$1" "$target/$1"
 }
 
-# What apt would install, with what it needs that this machine does not have, unpacked instead.
 debian() {
   local part
   part=$(fresh "$target/debian")
-  mkdir -p "$target/archives/partial"
-  apt-get update -q
-  apt-get install -q -y --no-install-recommends --download-only -o Dir::Cache::archives="$target/archives" "${packages[@]}"
-  # What is installed here already is not fetched by that.
-  local package
-  for package in "${packages[@]}"; do
-    compgen -G "$target/archives/${package}_*.deb" >/dev/null || (cd "$target/archives" && apt-get download -q "$package")
-  done
-  for package in "$target"/archives/*.deb; do dpkg -x "$package" "$part"; done
+  unpack_debian "$part" "${packages[@]}"
   # The package leaves the choice between two kinds of tables to its installation.
   for name in iptables iptables-save iptables-restore ip6tables ip6tables-save ip6tables-restore; do
     ln -sf "${name/tables/tables-nft}" "$part/usr/sbin/$name"
   done
-  rm -rf "$target/archives" "$part/usr/share"/{doc,man,locale}
   land "$target/debian"
 }
 
@@ -76,7 +66,6 @@ if [ ! -e "$target/whole" ]; then
     if [ ! -d "$target/debian" ]; then
       need apt-get "containerd and runc are taken from Debian's packages"
       say "unpacking containerd and what it needs from Debian's packages"
-      export DEBIAN_FRONTEND=noninteractive
       step debian debian
     fi
     touch "$target/whole"

@@ -60,3 +60,20 @@ land() { rm -rf "$1" && mv "$1.part" "$1"; }
 
 # digest FILE…: a short name for what these files say
 digest() { cat "$@" | sha256sum | cut -c1-12; }
+
+# unpack_debian FOLDER PACKAGE…: what apt would install, with what it needs that this machine does not have, unpacked instead.
+unpack_debian() {
+  local folder=$1 archives="$1.archives" package
+  shift
+  export DEBIAN_FRONTEND=noninteractive
+  rm -rf "$archives"
+  mkdir -p "$folder" "$archives/partial"
+  apt-get update -q
+  apt-get install -q -y --no-install-recommends --download-only -o Dir::Cache::archives="$archives" "$@"
+  # What is installed here already is not fetched by that.
+  for package in "$@"; do
+    compgen -G "$archives/${package}_*.deb" >/dev/null || (cd "$archives" && apt-get download -q "$package")
+  done
+  for package in "$archives"/*.deb; do dpkg -x "$package" "$folder"; done
+  rm -rf "$archives" "$folder/usr/share"/{doc,man,locale}
+}
