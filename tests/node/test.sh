@@ -46,7 +46,7 @@ files=("$@")
 # What was installed, so that the tests install the same.
 "$BANNOU_HELM" get values bannou -n bannou-system -o yaml >"$BANNOU_VALUES"
 # The journey begins and ends with nothing installed, so it comes last.
-[ "${#files[@]}" -gt 0 ] || files=(cluster/faults.test.js cluster/journey.test.js)
+[ "${#files[@]}" -gt 0 ] || files=(cluster/rights.test.js cluster/network.test.js cluster/faults.test.js cluster/journey.test.js)
 status=0
 for file in "${files[@]}"; do node --test --test-timeout=1200000 "$file" || status=1; done
 exit "$status"

@@ -1,6 +1,9 @@
 // What the tests on a cluster ask it with: the real kubectl, helm and `kubectl bannou`, on the cluster that KUBECONFIG names.
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 
@@ -17,6 +20,20 @@ async function program(path, args, input) {
 export const kubectl = (...args) => program(process.env.BANNOU_KUBECTL ?? "kubectl", args);
 export const helm = (...args) => program(process.env.BANNOU_HELM ?? "helm", args);
 export const apply = (yaml) => program(process.env.BANNOU_KUBECTL ?? "kubectl", ["apply", "-f", "-"], yaml);
+/** kubectl that reads `input` where an argument is "-". */
+export const kubectlIn = (input, ...args) => program(process.env.BANNOU_KUBECTL ?? "kubectl", args, input);
+/** kubectl as whoever the token is of, and as nobody else: the certificate of the kubeconfig would count more. */
+export async function kubectlAs(token, input, ...args) {
+  const { clusters } = JSON.parse(await kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json"));
+  const folder = mkdtempSync(join(tmpdir(), "bannou-token-"));
+  try {
+    const config = { apiVersion: "v1", kind: "Config", clusters, users: [{ name: "token", user: { token } }], contexts: [{ name: "token", context: { cluster: clusters[0].name, user: "token" } }], "current-context": "token" };
+    writeFileSync(join(folder, "config"), JSON.stringify(config), { mode: 0o600 });
+    return await kubectlIn(input, "--kubeconfig", join(folder, "config"), ...args);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
 export const getJson = async (...args) => JSON.parse(await kubectl("get", ...args, "-o", "json"));
 
 /** `kubectl bannou …`: @returns {Promise<{code: number, stdout: string, stderr: string}>} */
