@@ -205,6 +205,32 @@ fn every_value_is_written_down() {
     assert!(settings.contains("gateway.broker.passwordSecret.key"), "{settings:?}");
 }
 
+/// Beside each setting, or above it, stands what it is for; of a map that goes over several lines each line has its own.
+#[test]
+fn every_value_is_explained() {
+    let text = std::fs::read_to_string(chart("bannou").join("values.yaml")).unwrap();
+    let mut bare: Vec<&str> = Vec::new();
+    // Of the lines since an empty one or a map's beginning: a comment explains all settings until then.
+    let (mut explained_at, mut elsewhere) = (None, false);
+    for line in text.lines() {
+        let indent = line.len() - line.trim_start().len();
+        let (name, value) = line.trim_start().split_once(':').unwrap_or((line, ""));
+        elsewhere &= indent > 0 || line.is_empty();
+        elsewhere |= indent == 0 && name == "tiers";
+        if line.is_empty() {
+            explained_at = None;
+        } else if line.trim_start().starts_with('#') {
+            explained_at = Some(indent);
+        } else if value.is_empty() {
+            explained_at = (name == "resources").then_some(indent + 2).filter(|_| explained_at == Some(indent));
+        } else if !value.contains(" #") && explained_at != Some(indent) && !elsewhere {
+            bare.push(line);
+        }
+    }
+    assert!(bare.is_empty(), "values.yaml says nothing of: {bare:#?}");
+    assert!(text.contains("tiers:"));
+}
+
 /// What is described elsewhere: by the CRDs, and by the chart of these.
 const ELSEWHERE: [&str; 4] = ["global", "bannou-crds", "fleet.spec", "tiers"];
 
