@@ -59,11 +59,15 @@ event images
 bash "$HERE/kubelet.sh"
 start kube-proxy "$NODE_PARTS/kube-proxy" --config="$etc/kube-proxy.yaml"
 until "$CONTROL_PLANE/kubectl" --kubeconfig "$pki/admin.kubeconfig" get node node 2>/dev/null | grep -q " Ready"; do sleep 0.2; done
-# It enforces NetworkPolicies, and nothing else: routes are the CNI's, Services kube-proxy's. It looks for the node once.
+event node
+# It enforces NetworkPolicies, and nothing else: routes are the CNI's, Services kube-proxy's. It gives up when a tool fails it once, and policies would stand still.
 "$CONTROL_PLANE/kubectl" --kubeconfig "$pki/admin.kubeconfig" apply -f "$HERE/kube-router.yaml" >/dev/null
-start kube-router env "PATH=$POLICY_PARTS/debian/usr/sbin:$PATH" "LD_LIBRARY_PATH=$POLICY_PARTS/debian/usr/lib/x86_64-linux-gnu:$LD_LIBRARY_PATH" \
+# shellcheck disable=SC2016 # for the other shell
+start kube-router bash -c 'while :; do "$@"; sleep 1; done' - \
+  env "PATH=$POLICY_PARTS/debian/usr/sbin:$PATH" "LD_LIBRARY_PATH=$POLICY_PARTS/debian/usr/lib/x86_64-linux-gnu:$LD_LIBRARY_PATH" \
   "$POLICY_PARTS/kube-router" --kubeconfig="$pki/router.kubeconfig" --hostname-override=node --service-cluster-ip-range="$SERVICES" \
   --run-firewall --run-router=false --run-service-proxy=false --health-port=0
+until iptables -w -S FORWARD 2>/dev/null | grep -q KUBE-ROUTER-FORWARD; do sleep 0.1; done
 event ready
 # As the first process it takes over what its children leave behind; it ends when it is killed, and all of them with it.
 while :; do

@@ -2,6 +2,7 @@
 // lets somebody in and keeps somebody out; without the policies everybody is let in, so that it is they which keep out.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { connect } from "node:net";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -43,7 +44,6 @@ async function fromGateway(targets) {
 }
 
 let gateways;
-let gateway;
 let operator;
 let service;
 /** Pods and Services by the names that the tests use: host and port of "gateway:9080", "node:30080". */
@@ -69,25 +69,33 @@ spec:
     readinessProbe: {tcpSocket: {port: ${LISTENS}}, periodSeconds: 1}
 `).join("---");
 
+const pods = async (namespace, labels) => (await getJson("pods", "-n", namespace, "-l", labels)).items.filter((pod) => !pod.metadata.deletionTimestamp);
+
+async function findGateways() {
+  await kubectl("-n", SYSTEM, "rollout", "status", "deploy/bannou-gateway", "--timeout=120s");
+  gateways = await pods(SYSTEM, "app.kubernetes.io/component=gateway");
+  hosts.gateway = gateways[0].status.podIP;
+}
+
 before(async () => {
   await apply(callers);
   for (const namespace of ["network-inside", "network-outside"]) await kubectl("-n", namespace, "wait", "pod/caller", "--for=condition=Ready", "--timeout=60s");
-  const pods = async (namespace, labels) => (await getJson("pods", "-n", namespace, "-l", labels)).items.filter((pod) => !pod.metadata.deletionTimestamp);
-  gateways = await pods(SYSTEM, "app.kubernetes.io/component=gateway");
-  [gateway] = gateways;
+  await findGateways();
   [operator] = await pods(SYSTEM, "app.kubernetes.io/component=operator");
   const [broker] = await pods("rabbitmq", "app=rabbitmq");
   const [dns] = await pods("kube-system", "k8s-app=kube-dns");
   service = await getJson("service", "-n", SYSTEM, "bannou-gateway");
   const callerOf = async (namespace) => (await getJson("pod", "-n", namespace, "caller")).status.podIP;
   Object.assign(hosts, {
-    gateway: gateway.status.podIP, operator: operator.status.podIP, broker: broker?.status.podIP, dns: dns?.status.podIP, service: service.spec.clusterIP,
+    operator: operator.status.podIP, broker: broker?.status.podIP, dns: dns?.status.podIP, service: service.spec.clusterIP,
     inside: await callerOf("network-inside"), outside: await callerOf("network-outside"),
   });
 });
 
 after(async () => {
   await helm("upgrade", "bannou", join(root, "charts/bannou"), "-n", SYSTEM, "--reset-values", "-f", process.env.BANNOU_VALUES);
+  await findGateways();
+  await kubectl("-n", SYSTEM, "delete", "secret", "network-tokens", "--ignore-not-found");
   await kubectl("delete", "namespace", "network-inside", "network-outside", "--ignore-not-found");
 });
 
@@ -103,7 +111,8 @@ async function reaches(from, expected) {
   assert.deepEqual(now, expected);
 }
 
-const set = (values) => helm("upgrade", "bannou", join(root, "charts/bannou"), "-n", SYSTEM, "--reuse-values", "--set-json", Object.entries(values).map(([name, value]) => `networkPolicy.${name}=${JSON.stringify(value)}`).join(","));
+const upgrade = (values) => helm("upgrade", "bannou", join(root, "charts/bannou"), "-n", SYSTEM, "--reuse-values", "--set-json", Object.entries(values).map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(","));
+const set = (values) => upgrade(Object.fromEntries(Object.entries(values).map(([name, value]) => [`networkPolicy.${name}`, value])));
 const namespace = (name) => ({ namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": name } } });
 
 test("the public Service has the clients' port alone", async () => {
@@ -126,7 +135,7 @@ test("a Pod of another namespace reaches gateways as clients and sidecars do, an
     hosts.gateway = pod.status.podIP;
     await reaches(outside, ports);
   }
-  hosts.gateway = gateway.status.podIP;
+  hosts.gateway = gateways[0].status.podIP;
   await reaches(outside, { "operator:9080": "kept out", "operator:9443": "kept out" });
   await reaches(fromGateway, { "operator:9443": "open", "operator:9080": "kept out" });
 });
@@ -177,4 +186,15 @@ test("gatewayEgress: what gateways reach, beside names and the operator", enforc
   await reaches(fromGateway, { [`inside:${LISTENS}`]: "open", [`outside:${LISTENS}`]: "kept out", "broker:5672": "kept out", "operator:9443": "open", "dns:53": "open" });
   await set({ gatewayEgress: [] });
   await reaches(fromGateway, { [`outside:${LISTENS}`]: "open", "broker:5672": "open" });
+});
+
+test("services: the internal port, where it is on a Service, for those who are named", enforced, async () => {
+  await kubectl("-n", SYSTEM, "create", "secret", "generic", "network-tokens", "--from-literal=tokens.yaml=[{tokenFile: game, services: [game]}]", `--from-literal=game=${randomUUID()}`);
+  await upgrade({ "gateway.internal": { enabled: true, tokensSecret: "network-tokens" }, "networkPolicy.services": [namespace("network-inside")] });
+  await findGateways();
+  hosts.internal = (await getJson("service", "-n", SYSTEM, "bannou-gateway-internal")).spec.clusterIP;
+  await reaches(inside, { "gateway:9081": "open", "internal:9081": "open", "gateway:9080": "kept out" });
+  await reaches(outside, { "gateway:9081": "kept out", "internal:9081": "kept out", "gateway:8080": "open" });
+  await set({ services: [] });
+  await reaches(outside, { "gateway:9081": "open", "internal:9081": "open" });
 });
