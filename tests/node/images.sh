@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Prints the tar files of the project's images, bannou-operator, bannou-gateway and bannou (the command, for the demo's services and page), and of RabbitMQ,
-# written anew where what is in them has changed. No registry and no daemon. BANNOU_PROFILE: release (default) or debug.
+# written anew where what is in them has changed. No registry and no daemon. BANNOU_PROFILE: debug (default, built in
+# a few minutes) or release (as they are released, some fifteen).
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
-profile=${BANNOU_PROFILE:-release}
+profile=${BANNOU_PROFILE:-debug}
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$BANNOU_CACHE/target}"
 out="$BANNOU_CACHE/node/project"
 # Certificates of public authorities: of identity providers, of brokers.

@@ -36,7 +36,8 @@ BANNOU_CONTROL_PLANE=$("$ROOT/tests/setup/kubernetes.sh")
 BANNOU_KUBECTL=$BANNOU_CONTROL_PLANE/kubectl
 BANNOU_HELM=$("$ROOT/tests/setup/helm.sh")
 CHROMIUM=$("$ROOT/tests/setup/chromium.sh")
-BANNOU_BIN=$CARGO_TARGET_DIR/$BANNOU_PROFILE/bannou
+BANNOU_BIN=$CARGO_TARGET_DIR/debug/bannou
+[ "$BANNOU_PROFILE" = debug ] || BANNOU_BIN=$ROOT/build/images/bannou/bannou
 export KUBECONFIG BANNOU_NODE_ADDRESS BANNOU_CONTROL_PLANE BANNOU_KUBECTL BANNOU_HELM CHROMIUM BANNOU_BIN BANNOU_NODE_STATE="$STATE"
 [ -z "${BANNOU_OWN_NODE:-}" ] || BANNOU_NODE_PARTS=$("$ROOT/tests/setup/kubelet.sh")
 export BANNOU_NODE_PARTS
@@ -45,8 +46,8 @@ cd "$ROOT/tests/browser"
 files=("$@")
 # What was installed, so that the tests install the same.
 "$BANNOU_HELM" get values bannou -n bannou-system -o yaml >"$BANNOU_VALUES"
-# The journey begins and ends with nothing installed, so it comes last.
-[ "${#files[@]}" -gt 0 ] || files=(cluster/rights.test.js cluster/network.test.js cluster/faults.test.js cluster/journey.test.js)
+# These two begin and end with nothing installed, so they come last.
+[ "${#files[@]}" -gt 0 ] || files=(cluster/rights.test.js cluster/network.test.js cluster/faults.test.js cluster/journey.test.js cluster/readme.test.js)
 status=0
 for file in "${files[@]}"; do node --test --test-timeout=1200000 "$file" || status=1; done
 exit "$status"
