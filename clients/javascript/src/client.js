@@ -460,7 +460,7 @@ export class Client extends Emitter {
         this.#keeper.goingAway(link, message.reconnect_after_ms);
         break;
       case "gap":
-        if (this.#keeper.isRetired(link)) break;
+        if (this.#keeper.isOver(link)) break;
         this.#session.gap(message);
         this.emit("gap", message);
         break;
@@ -478,6 +478,7 @@ export class Client extends Emitter {
   #begin(link, resumed) {
     this.#keeper.renewed();
     this.#keeper.established(link);
+    link.sessionId = this.#session.sessionId;
     if (!resumed) this.#peersChanged(this.#peers.clear());
     this.emit("discovery", this.#session.describe(resumed));
   }
@@ -532,6 +533,9 @@ export class Client extends Emitter {
       link.exchanges.receive(frame);
       return;
     }
+    // A drained gateway may still speak to a session that could not be taken along: its handles mean nothing any more, and its positions
+    // would hide what comes out of the new session's log. That it is lost was told as a gap.
+    if (link.sessionId !== this.#session.sessionId) return;
     if (flags & Flag.ERROR) return this.#inbound.over(frame);
     const logged = (flags & Flag.LOGGED) !== 0;
     if (logged && !this.#session.admit(number)) return;

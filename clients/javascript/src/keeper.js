@@ -88,9 +88,13 @@ export class Keeper {
     return [...(this.current ? [this.current] : []), ...this.#retired.keys()];
   }
 
-  /** @param {Link} link */
-  isRetired(link) {
-    return this.#retired.has(link);
+  /**
+   * Another link has taken its place: it finishes its calls, or its close handshake.
+   *
+   * @param {Link} link
+   */
+  isOver(link) {
+    return link !== this.current && link !== this.#next;
   }
 
   /** Starts, or tries again at once when it was waiting. */

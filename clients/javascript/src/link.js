@@ -43,6 +43,8 @@ export class Link {
   closing;
   /** It asked for a resume. */
   resuming = false;
+  /** @type {string | undefined} Of the session that it has, once it has one. */
+  sessionId;
   #gone = false;
 
   /**

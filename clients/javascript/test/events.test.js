@@ -163,6 +163,30 @@ test("a gap counts from the connection that has the session, not from one that o
   client.close();
 });
 
+for (const finishing of [true, false]) {
+  test(`what a drained gateway still says to a session that is over hides nothing of the new one (${finishing ? "finishing a call" : "closing"})`, async () => {
+    const { client, net, clock, socket } = await connected();
+    const heard = [];
+    client.on("push", (push) => heard.push(push.text()));
+    client.on("gap", (gap) => heard.push(gap.from ?? "unknown"));
+    if (finishing) client.call("echo.bytes").catch(() => {});
+    socket.control({ type: "going_away", reconnect_after_ms: 0 });
+    await clock.advance(0);
+    net.last.accept();
+    net.last.control({ type: "gap", unknown: true, cursor: "0", group_cursor: "0" });
+    net.last.discover({ client_id: "other.session.1", session_id: "another", resume: { token: "r2", window_s: 120 } });
+    socket.frame(ASK, PUSH, at(900), "to the old session");
+    socket.frame(ASK, REQUEST, at(901), "to the old session");
+    socket.control({ type: "gap", from: "1", to: "4", cursor: String(at(904)), group_cursor: "9" });
+    net.last.frame(ASK, PUSH, at(3), "to the new one");
+    assert.deepEqual(heard, ["unknown", "to the new one"]);
+    await settle();
+    assert.equal(net.last.frames.length, 0, "nor is it answered there");
+    assert.equal((await back({ net, clock, socket: net.last })).sent[0].cursor, String(at(3)));
+    client.close();
+  });
+}
+
 test("a set that changed meanwhile comes whole with resumed, one that did not is kept", async () => {
   const { client, net, clock } = await connected();
   await back({ net, clock });

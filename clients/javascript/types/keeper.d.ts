@@ -118,8 +118,12 @@ export declare class Keeper {
     });
     /** Every link that may still bring an answer. */
     get links(): Link[];
-    /** @param {Link} link */
-    isRetired(link: Link): boolean;
+    /**
+     * Another link has taken its place: it finishes its calls, or its close handshake.
+     *
+     * @param {Link} link
+     */
+    isOver(link: Link): boolean;
     /** Starts, or tries again at once when it was waiting. */
     open(): void;
     /**

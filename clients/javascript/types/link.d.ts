@@ -78,6 +78,8 @@ export declare class Link {
     closing: import("./reconnect.js").Closing | undefined;
     /** It asked for a resume. */
     resuming: boolean;
+    /** @type {string | undefined} Of the session that it has, once it has one. */
+    sessionId: string | undefined;
     /**
      * @param {import("./socket.js").Socket} socket  not yet open
      * @param {object} by
