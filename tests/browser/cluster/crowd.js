@@ -1,88 +1,31 @@
-// Clients under load, with the project's own JavaScript client: each calls all the time, and is pushed to through RabbitMQ. Everything is accounted for.
-import { randomUUID } from "node:crypto";
+// Clients under load: each calls all the time, and is pushed to through RabbitMQ. Everything is accounted for.
 import { setTimeout as sleep } from "node:timers/promises";
-import { WebSocket } from "ws";
-import { Client } from "../../../clients/javascript/src/index.js";
+import { LOST_MS, Member, count } from "./member.js";
 
-/** Between two calls of a client: 200 clients make some 400 calls a second. */
-const BETWEEN_MS = 500;
 /** Between two pushes to somebody of the crowd. */
 const PUSH_EVERY_MS = 100;
-/** A client that is not served for longer is lost: no fault here lasts as long. */
-const LOST_MS = 120_000;
-
-/** One client, and what became of all that it did. */
-class Member {
-  calls = { answered: 0, refused: new Map(), doubtful: 0, unsettled: 0, wrong: 0 };
-  heard = new Set();
-  gaps = 0;
-  fresh = 0;
-  #stopped = false;
-  #loop;
-
-  constructor(url) {
-    this.client = new Client(url, { WebSocket, timeout: 20_000, connectTimeout: LOST_MS });
-    // A session that could not be resumed begins afresh: what was for the old one is told by its end, not by a gap.
-    this.client.on("discovery", ({ resumed }) => void (resumed ? 0 : this.fresh++));
-    this.client.on("gap", () => void this.gaps++);
-    this.client.on("account.welcome", (push) => void this.heard.add(push.json().name));
-  }
-
-  async start() {
-    await this.client.open();
-    this.#loop = this.#callAll();
-  }
-
-  async #callAll() {
-    await sleep(Math.random() * BETWEEN_MS);
-    while (!this.#stopped) {
-      await this.callOnce();
-      await sleep(BETWEEN_MS);
-    }
-  }
-
-  /** @returns {Promise<boolean>} whether the service answered with what it was told */
-  async callOnce() {
-    const said = randomUUID();
-    this.calls.unsettled++;
-    try {
-      const answer = await this.client.call("echo.bytes", said, { idempotent: true });
-      const right = answer.text() === said;
-      this.calls[right ? "answered" : "wrong"]++;
-      return right;
-    } catch (error) {
-      const why = error.status ?? error.name;
-      this.calls.refused.set(why, (this.calls.refused.get(why) ?? 0) + 1);
-      if (error.inDoubt) this.calls.doubtful++;
-      return false;
-    } finally {
-      this.calls.unsettled--;
-    }
-  }
-
-  async stop() {
-    this.#stopped = true;
-    await this.#loop;
-  }
-}
 
 /** Many clients, and who pushes to them. */
 export class Crowd {
-  /** What was confirmed as delivered, by name: to whom, and in which of its sessions. */
+  /** What was confirmed as delivered, by name: to whom, and when it was asked for. */
   confirmed = new Map();
   pushes = { asked: 0, refused: new Map(), failed: 0 };
   #pushing;
   #stopped = false;
 
-  /** @param {string} url  the gateways' @param {(order: object) => Promise<any>} say  gives an order to the speaker */
-  constructor(url, say, size = 200) {
-    this.members = Array.from({ length: size }, () => new Member(url));
+  /**
+   * @param {string} url  the gateways'
+   * @param {(order: object) => Promise<any>} [say]  gives an order to the speaker; without it nobody is pushed to
+   * @param {{ size?: number, options?: object }} [of]  how many, and what each client is made with
+   */
+  constructor(url, say, { size = 200, options } = {}) {
+    this.members = Array.from({ length: size }, () => new Member(url, options));
     this.say = say;
   }
 
   async start() {
     for (let i = 0; i < this.members.length; i += 20) await Promise.all(this.members.slice(i, i + 20).map((member) => member.start()));
-    this.#pushing = this.#push();
+    this.#pushing = this.say && this.#push();
   }
 
   async #push() {
@@ -102,13 +45,14 @@ export class Crowd {
   async #pushOne(member, name) {
     const clientId = member.client.session.clientId;
     if (!clientId) return;
+    const asked = performance.now();
     this.pushes.asked++;
     try {
       const order = { key: clientId, headers: { "bannou-service": "account", "bannou-event": "welcome" }, wait_ms: 15_000 };
       const { answers, error } = await this.say({ ...order, body: Buffer.from(JSON.stringify({ name })).toString("base64") });
       const status = answers?.[0]?.headers["bannou-status"];
-      if (status === 200) this.confirmed.set(name, { member, clientId });
-      else this.pushes.refused.set(status ?? error ?? "no receipt", (this.pushes.refused.get(status ?? error ?? "no receipt") ?? 0) + 1);
+      if (status === 200) this.confirmed.set(name, { member, clientId, asked, confirmed: performance.now() });
+      else count(this.pushes.refused, status ?? error ?? "no receipt");
     } catch {
       this.pushes.failed++;
     }
@@ -127,14 +71,26 @@ export class Crowd {
     return Date.now() - began;
   }
 
-  /** Pushes that were confirmed and neither arrived nor were told as a gap or by the end of their session. */
+  /** Pushes that were confirmed, did not arrive, and of whose loss the client was not told after they were asked for. */
   missing() {
     const lost = [];
-    for (const [name, { member, clientId }] of this.confirmed) {
-      const told = member.gaps > 0 || member.client.session.clientId !== clientId;
-      if (!member.heard.has(name) && !told) lost.push(`${name} for ${clientId}`);
+    for (const [name, { member, clientId, asked, confirmed }] of this.confirmed) {
+      if (member.heard.has(name) || member.toldOfALoss(asked)) continue;
+      const since = member.gaps.map((at) => `${((asked - at) / 1000).toFixed(1)} s`);
+      lost.push(`${name} for ${clientId}, confirmed after ${((confirmed - asked) / 1000).toFixed(1)} s; now it is ${member.client.session.clientId}; gaps before it was asked for: ${since.join(", ") || "none"}`);
     }
     return lost;
+  }
+
+  /** Pushes that came more than once, and calls that ended as the protocol does not let them end. */
+  strange() {
+    const all = [];
+    for (const { heard, calls, client } of this.members) {
+      for (const [name, times] of heard) if (times > 1) all.push(`${name} came ${times} times to ${client.session.clientId}`);
+      for (const [why, times] of calls.unlike) all.push(`${times} calls of ${client.session.clientId} ended by ${why}`);
+      if (calls.wrong > 0) all.push(`${calls.wrong} answers to ${client.session.clientId} belong to other calls`);
+    }
+    return all;
   }
 
   async stop() {
@@ -147,14 +103,17 @@ export class Crowd {
   }
 
   summary() {
-    const total = { answered: 0, wrong: 0, doubtful: 0, unsettled: 0, gaps: 0, fresh: 0, heard: 0, refused: {} };
+    const total = { asked: 0, answered: 0, wrong: 0, doubtful: 0, unlike: 0, gaps: 0, fresh: 0, heard: 0, refused: {} };
     for (const { calls, gaps, fresh, heard } of this.members) {
-      for (const key of ["answered", "wrong", "doubtful", "unsettled"]) total[key] += calls[key];
-      total.gaps += gaps;
+      for (const key of ["asked", "answered", "wrong", "doubtful"]) total[key] += calls[key];
+      total.gaps += gaps.length;
       total.fresh += fresh;
       total.heard += heard.size;
-      for (const [why, count] of calls.refused) total.refused[why] = (total.refused[why] ?? 0) + count;
+      for (const times of calls.unlike.values()) total.unlike += times;
+      for (const [why, times] of calls.refused) total.refused[why] = (total.refused[why] ?? 0) + times;
     }
-    return { ...total, confirmed: this.confirmed.size, pushes: { ...this.pushes, refused: Object.fromEntries(this.pushes.refused) } };
+    const refusals = Object.values(total.refused).reduce((sum, times) => sum + times, 0);
+    const unsettled = total.asked - total.answered - total.wrong - total.doubtful - total.unlike - refusals;
+    return { ...total, unsettled, confirmed: this.confirmed.size, pushes: { ...this.pushes, refused: Object.fromEntries(this.pushes.refused) } };
   }
 }

@@ -1,9 +1,9 @@
 // What the tests on a cluster ask it with: the real kubectl, helm and `kubectl bannou`, on the cluster that KUBECONFIG names.
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 
@@ -36,10 +36,17 @@ export async function kubectlAs(token, input, ...args) {
 }
 export const getJson = async (...args) => JSON.parse(await kubectl("get", ...args, "-o", "json"));
 
+let plugins;
 /** `kubectl bannou …`: @returns {Promise<{code: number, stdout: string, stderr: string}>} */
 export async function bannou(...args) {
+  if (!plugins) {
+    plugins = mkdtempSync(join(tmpdir(), "bannou-plugin-"));
+    process.once("exit", () => rmSync(plugins, { recursive: true }));
+    // kubectl finds its plugins by their names on the PATH.
+    symlinkSync(process.env.BANNOU_BIN, join(plugins, "kubectl-bannou"));
+  }
   try {
-    return { code: 0, ...(await run(process.env.BANNOU_BIN, args, LIMIT)) };
+    return { code: 0, ...(await run(process.env.BANNOU_KUBECTL ?? "kubectl", ["bannou", ...args], { ...LIMIT, env: { ...process.env, PATH: `${plugins}${delimiter}${process.env.PATH}` } })) };
   } catch (error) {
     if (typeof error.code !== "number") throw error;
     return error;
@@ -51,10 +58,12 @@ export async function forward(namespace, target, port) {
   const child = spawn(process.env.BANNOU_KUBECTL ?? "kubectl", ["-n", namespace, "port-forward", target, `:${port}`], {
     stdio: ["ignore", "pipe", "inherit"],
   });
-  process.once("exit", () => child.kill());
+  const kill = () => void child.kill();
+  process.once("exit", kill);
+  child.once("exit", () => process.off("exit", kill));
   for await (const line of createInterface(child.stdout)) {
     const found = /127\.0\.0\.1:(\d+)/.exec(line);
-    if (found) return { port: Number(found[1]), close: () => child.kill() };
+    if (found) return { port: Number(found[1]), close: kill };
   }
   const [code] = await once(child, "exit");
   throw new Error(`kubectl port-forward ${target} ended with ${code}`);

@@ -1,0 +1,77 @@
+// What breaks around the gateways in real clusters, one after the other, with 200 clients under load throughout, as in gateways.test.js.
+import { setTimeout as sleep } from "node:timers/promises";
+import { SYSTEM, crowd, everyCallHasEnded, fault, inNode, needsNode, reconnect, restartKubelet, root, toldOfANewExposure, uids } from "../support.js";
+import { getJson, kubectl, until } from "../kubernetes.js";
+
+fault("the kubelet is restarted", needsNode, async () => {
+  const [before, now] = await restartKubelet();
+  return now !== before && { pids: [before, now] };
+});
+
+fault("the operator is deleted while resources change", {}, async () => {
+  const before = await uids("operator");
+  await kubectl("-n", SYSTEM, "delete", "pod", "-l", "app.kubernetes.io/component=operator", "--wait=false", "--grace-period=0", "--force");
+  const told = await toldOfANewExposure();
+  const now = await uids("operator");
+  return [...now].every((uid) => !before.has(uid)) && { told_after_ms: told };
+});
+
+fault("the API server is restarted", needsNode, async () => {
+  const state = process.env.BANNOU_NODE_STATE;
+  const before = await inNode(`cat ${state}/run/apiserver.pid`);
+  await inNode(`kill -9 ${before}`);
+  await sleep(3000);
+  await inNode(`export BANNOU_NODE_STATE=${state}; CONTROL_PLANE=${process.env.BANNOU_CONTROL_PLANE} ${root}tests/node/apiserver.sh`);
+  const now = await inNode(`cat ${state}/run/apiserver.pid`);
+  await until("it answers", () => kubectl("get", "--raw", "/readyz").catch(() => false));
+  await reconnect();
+  return now !== before && { pids: [before, now] };
+});
+
+fault("Dapr's control plane is gone for a while", {}, async () => {
+  const deployments = ["dapr-operator", "dapr-sentry", "dapr-sidecar-injector"];
+  await kubectl("-n", "dapr-system", "scale", "deploy", ...deployments, "--replicas=0");
+  await until("it is gone", async () => (await getJson("pods", "-n", "dapr-system", "-l", "app in (dapr-operator,dapr-sentry,dapr-sidecar-injector)")).items.length === 0);
+  const calls = crowd.summary().answered;
+  await sleep(10_000);
+  const answered = crowd.summary().answered - calls;
+  await kubectl("-n", "dapr-system", "scale", "deploy", ...deployments, "--replicas=1");
+  for (const name of deployments) await kubectl("-n", "dapr-system", "rollout", "status", `deploy/${name}`, "--timeout=90s");
+  return answered > 0 && { answered_meanwhile: answered };
+});
+
+fault("a service's Pods are all gone, and come back", {}, async () => {
+  const before = crowd.summary().refused;
+  await kubectl("scale", "deploy/echo", "--replicas=0");
+  await until("it is gone", async () => (await getJson("pods", "-l", "app=echo")).items.length === 0);
+  const told = await until("its exposure says so", async () => {
+    const { items } = await getJson("sexp");
+    const exposure = items.find((each) => each.spec.serviceName === "echo");
+    return exposure?.status?.conditions?.find((each) => each.type === "ResolvedRefs" && each.status === "False")?.reason;
+  });
+  const status = await until("clients are told", () => ["502", "503"].find((each) => (crowd.summary().refused[each] ?? 0) > (before[each] ?? 0)));
+  await kubectl("scale", "deploy/echo", "--replicas=1");
+  return { condition: told, status };
+});
+
+fault("RabbitMQ is restarted", needsNode, async () => {
+  const pod = async () => (await getJson("pod", "-n", "rabbitmq", "rabbitmq-0")).status.containerStatuses[0];
+  const before = await pod();
+  await inNode("pkill -9 -f 'beam.smp.*rabbit'");
+  const now = await until("the kubelet has started it again", async () => { const found = await pod(); return found.restartCount > before.restartCount && found.ready && found; });
+  await reconnect();
+  await until("pushes are confirmed again", async () => { const { confirmed } = crowd.summary(); await sleep(500); return crowd.summary().confirmed > confirmed; }, 90_000);
+  return { restarts: now.restartCount };
+});
+
+fault("CoreDNS is gone for a minute", {}, async () => {
+  await kubectl("-n", "kube-system", "scale", "deploy/coredns", "--replicas=0");
+  await until("it is gone", async () => (await getJson("pods", "-n", "kube-system", "-l", "k8s-app=kube-dns")).items.length === 0);
+  const began = Date.now();
+  await sleep(60_000);
+  await kubectl("-n", "kube-system", "scale", "deploy/coredns", "--replicas=1");
+  await kubectl("-n", "kube-system", "rollout", "status", "deploy/coredns", "--timeout=60s");
+  return { away_ms: Date.now() - began };
+});
+
+everyCallHasEnded();
