@@ -168,6 +168,20 @@ test("without the annotation the service leaves the page", async () => {
   await page.screenshot({ path: join(shots, "cluster-3-gone.png") });
 });
 
+test("kubectl bannou says why the service is gone", async () => {
+  const explained = await bannou("explain", "echo");
+  assert.equal(explained.code, 2, explained.stdout + explained.stderr);
+  assert.match(explained.stderr, /no ServiceExposure of the fleet bannou-system\/default has the service name "echo", and no workload asks for it; there is account, auth, chat, game/);
+  const asked = await bannou("can-i", "echo.bytes");
+  assert.equal(asked.code, 2, asked.stdout + asked.stderr);
+  assert.match(asked.stderr, /no ServiceExposure of this fleet has "echo\.bytes"; there are the services account, auth, chat, game/);
+  // One that asks wrongly is not one that does not ask.
+  const annotate = (value) => kubectl("patch", "deployment", "echo", "-p", JSON.stringify({ spec: { template: { metadata: { annotations: { "bannou.dev/expose": value } } } } }));
+  await annotate("yes");
+  const wrong = await until("the mistake is told", async () => { const said = await bannou("explain", "echo"); return said.code === 1 && said; });
+  assert.match(wrong.stdout, /Deployment default\/echo: bannou\.dev\/expose: "yes": write "true" or "false"/);
+});
+
 test("helm uninstall leaves nothing but the definitions", async () => {
   await page?.close();
   // What a person applied is a person's to delete.
