@@ -149,8 +149,8 @@ test("it is the policies that keep out: without them it is let in", enforced, as
 
 test("metrics: the operations ports, for those who are named", enforced, async () => {
   await set({ metrics: [namespace("network-inside")] });
-  await reaches(inside, { "gateway:9080": "open", "operator:9080": "open", "gateway:9082": "kept out", "operator:9443": "kept out" });
-  await reaches(outside, { "gateway:9080": "kept out", "operator:9080": "kept out" });
+  await reaches(inside, { "gateway:9080": "open", "gateway:9090": "open", "operator:9080": "open", "gateway:9082": "kept out", "operator:9443": "kept out" });
+  await reaches(outside, { "gateway:9080": "kept out", "gateway:9090": "kept out", "operator:9080": "kept out" });
   await set({ metrics: [] });
   await reaches(inside, { "gateway:9080": "kept out", "operator:9080": "kept out" });
 });

@@ -22,7 +22,14 @@ before(async () => {
   folder = mkdtempSync(join(tmpdir(), "bannou-path-"));
   for (const [name, path] of [["helm", process.env.BANNOU_HELM], ["kubectl", process.env.BANNOU_KUBECTL], ["kubectl-bannou", process.env.BANNOU_BIN]]) symlinkSync(path, join(folder, name));
 });
-after(() => rmSync(folder, { recursive: true, force: true }));
+after(async () => {
+  rmSync(folder, { recursive: true, force: true });
+  if (!ownNode) return;
+  // What the README's reader would have: not what `make cluster` has there.
+  await helm("uninstall", "bannou", "-n", SYSTEM, "--wait", "--ignore-not-found");
+  await kubectl("patch", "deployment", "account", "-p", JSON.stringify({ spec: { template: { metadata: { annotations: { "bannou.dev/expose": null, "bannou.dev/endpoint.create": null } } } } }));
+  await kubectl("delete", "sexp", "--all", "--ignore-not-found");
+});
 
 /** As a person has it who has just cloned the repository, with the tools on the PATH. */
 const shell = (command) => run("bash", ["-ec", command], { cwd: root, env: { ...process.env, PATH: `${folder}:${process.env.PATH}` }, timeout: 180_000 });
@@ -66,5 +73,5 @@ test("the README's five commands, from nothing to a call", { skip: ownNode ? fal
   await until("no gateway is left", async () => (await kubectl("-n", SYSTEM, "get", "pods", "-l", "app.kubernetes.io/component=gateway", "-o", "name")) === "", 90_000);
   await assert.rejects(shell(`helm test bannou -n ${SYSTEM}`));
   assert.match(await kubectl("-n", SYSTEM, "logs", "bannou-test"), /cannot be reached/);
-  await kubectl("-n", SYSTEM, "delete", "pod", "bannou-test", "--ignore-not-found");
+  await kubectl("-n", SYSTEM, "delete", "pod", "bannou-test");
 });
