@@ -67,7 +67,7 @@ cluster-down: ## Take the Kubernetes of `make cluster` away again, all of it
 	@tests/node/down.sh
 
 .PHONY: test-cluster
-test-cluster: ## The journey from helm install to helm uninstall on it, and what breaks in clusters: some fifteen minutes
+test-cluster: ## The journey from helm install to helm uninstall on it, and what breaks in clusters: some twelve minutes
 	@tests/run.sh cluster
 
 .PHONY: fuzz
