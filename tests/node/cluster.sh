@@ -5,10 +5,11 @@
 . "$(dirname "$0")/lib.sh"
 started=$(date +%s.%N)
 step() { say "$(since "$started") s: $*"; }
-mapfile -t tars < <("$HERE/images.sh" ${BANNOU_TESTS:+--tests})
-[ "${#tars[@]}" -gt 0 ] || die "the images could not be built"
+said=$("$HERE/images.sh" ${BANNOU_TESTS:+--tests}) || die "the images could not be built"
+mapfile -t tars <<<"$said"
 # tag NAME: of the image of that name among them
 tag() { printf '%s\n' "${tars[@]}" | sed -nE "s|^.*/$1-([0-9a-f]{12})\.tar$|\1|p"; }
+registry=${BANNOU_REGISTRY:-localhost}
 step "images: $(basename -a "${tars[@]}" | tr '\n' ' ')"
 bin=$("$ROOT/tests/setup/kubernetes.sh")
 helm=$("$ROOT/tests/setup/helm.sh")
@@ -23,14 +24,16 @@ else
   case "$context" in
     kind-*) for tar in "${tars[@]}"; do kind load image-archive "$tar" --name "${context#kind-}"; done ;;
     k3d-*) for tar in "${tars[@]}"; do k3d image import "$tar" --cluster "${context#k3d-}"; done ;;
-    *) [ -n "${BANNOU_IMAGES_LOADED:-}" ] || die "how images come into $context is for you: load ${tars[*]} there (podman load, then push), and set BANNOU_IMAGES_LOADED=1" ;;
+    *) [ -n "${BANNOU_IMAGES_LOADED:-}" ] || die "how images come into $context is for you: load ${tars[*]} (podman load), push them as $registry/NAME:TAG, and set BANNOU_IMAGES_LOADED=1; BANNOU_REGISTRY names your registry" ;;
   esac
-  "$bin/kubectl" get crd configurations.dapr.io >/dev/null 2>&1 || die "Dapr is not in $context: 'dapr init -k', or its Helm chart"
+  "$bin/kubectl" get crd configurations.dapr.io >/dev/null 2>&1 || die "Dapr is not in $context: install its Helm chart with dapr_sidecar_injector.sidecarDropALLCapabilities=true"
+  "$bin/kubectl" -n dapr-system get deploy dapr-sidecar-injector -o yaml 2>/dev/null | grep -A1 'SIDECAR_DROP_ALL_CAPABILITIES' | grep -q true ||
+    say "the namespace bannou-system takes restricted Pods alone, and Dapr's sidecars are that with dapr_sidecar_injector.sidecarDropALLCapabilities=true only: no gateway is made without"
   address=${BANNOU_NODE_ADDRESS:-$("$bin/kubectl" get nodes -o jsonpath='{.items[0].status.addresses[?(@.type=="InternalIP")].address}')}
 fi
 kubectl() { "$bin/kubectl" "$@"; }
 
-kubectl apply -f "$ROOT/examples/cluster/rabbitmq.yaml" >/dev/null
+sed "s|localhost/|$registry/|" "$ROOT/examples/cluster/rabbitmq.yaml" | kubectl apply -f - >/dev/null
 kubectl create namespace bannou-system --dry-run=client -o yaml | kubectl apply -f - >/dev/null
 kubectl label namespace bannou-system pod-security.kubernetes.io/enforce=restricted --overwrite >/dev/null
 # The same key where the gateway checks tokens and where the demo signs them; made once.
@@ -47,10 +50,10 @@ fi
 kubectl -n bannou-system create secret generic broker --from-literal=url=amqp://guest:guest@rabbitmq.rabbitmq.svc:5672 --dry-run=client -o yaml | kubectl apply -f - >/dev/null
 "$helm" upgrade --install bannou-crds "$ROOT/charts/bannou-crds" -n bannou-system >/dev/null
 "$helm" upgrade --install bannou "$ROOT/charts/bannou" -n bannou-system -f "$ROOT/examples/cluster/values.yaml" \
-  --set "operator.image.tag=$(tag bannou-operator),gateway.image.tag=$(tag bannou-gateway),test.image.tag=$(tag bannou)" \
+  --set "images.registry=$registry,operator.image.tag=$(tag bannou-operator),gateway.image.tag=$(tag bannou-gateway),test.image.tag=$(tag bannou)" \
   --set "fleet.spec.origins={http://$address:30081}" >/dev/null
 step "Bannou is installed"
-image="s|localhost/bannou:dev|localhost/bannou:$(tag bannou)|"
+image="s|localhost/bannou:dev|$registry/bannou:$(tag bannou)|"
 sed "$image" "$ROOT/examples/cluster/services.yaml" | kubectl apply -f - >/dev/null
 for service in account auth chat game; do kubectl apply -f "$ROOT/examples/quickstart/$service.yaml" >/dev/null; done
 sed -e "$image" -e "s|ws://10.200.0.2:30080|ws://$address:30080|" "$ROOT/examples/cluster/playground.yaml" | kubectl apply -f - >/dev/null

@@ -1,13 +1,13 @@
 // The same as speak.py in Node, with amqplib. `reply_to` is a queue that the broker names where the user may have one
 // (`"queue": true`), else `amq.rabbitmq.reply-to`.
 //
-//   AMQP_URL=amqp://… node speak.mjs [--port 0]      prints `listening PORT` when it takes orders; loopback only
+//   AMQP_URL=amqp://… node speak.mjs [--port 0] [--host 127.0.0.1]      prints `listening PORT` when it takes orders
 import { randomUUID } from "node:crypto";
 import { createServer } from "node:http";
 import { parseArgs } from "node:util";
 import amqp from "amqplib";
 
-const { values: flags } = parseArgs({ options: { port: { type: "string", default: "0" } } });
+const { values: flags } = parseArgs({ options: { port: { type: "string", default: "0" }, host: { type: "string", default: "127.0.0.1" } } });
 const url = process.env.AMQP_URL;
 const userId = decodeURIComponent(new URL(url).username);
 
@@ -58,4 +58,4 @@ const server = createServer(async (req, res) => {
   res.writeHead(status, { "content-type": "application/json" });
   res.end(JSON.stringify(told));
 });
-server.listen(Number(flags.port), "127.0.0.1", () => console.log(`listening ${server.address().port}`));
+server.listen(Number(flags.port), flags.host, () => console.log(`listening ${server.address().port}`));

@@ -1,14 +1,11 @@
 // The figures of docs/operations.md, on the cluster of `make cluster`: `tests/node/test.sh cluster/figures.js`. It measures and asserts no time.
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { join } from "node:path";
 import { WebSocket } from "ws";
 import { Client } from "../../../clients/javascript/src/index.js";
 import { Crowd } from "./crowd.js";
-import { apply, forward, kubectl, until } from "./kubernetes.js";
+import { apply, kubectl, say, startSpeaker, until } from "./kubernetes.js";
 
-const root = fileURLToPath(new URL("../../..", import.meta.url));
 const SYSTEM = "bannou-system";
 const url = `ws://${process.env.BANNOU_NODE_ADDRESS}:30080/connect`;
 const WINDOW_MS = 20_000;
@@ -43,19 +40,14 @@ async function window(what) {
   }
 }
 
-let speaker;
 let crowd;
 before(async () => {
-  await kubectl("apply", "-f", join(root, "tests/node/speaker.yaml"));
-  await kubectl("rollout", "status", "deploy/speaker", "--timeout=60s");
-  speaker = await forward("default", "deploy/speaker", 7000);
-  const say = async (order) => (await fetch(`http://127.0.0.1:${speaker.port}/`, { method: "POST", body: JSON.stringify(order) })).json();
+  await startSpeaker();
   crowd = new Crowd(url, say);
 });
 after(async () => {
   await crowd.stop();
   await crowd.close();
-  speaker.close();
 });
 
 test("memory and CPU, idle and with 200 clients that call twice a second", { timeout: 300_000 }, async () => {

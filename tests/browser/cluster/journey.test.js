@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
-import { apply, bannou, forward, getJson, helm, kubectl, until } from "./kubernetes.js";
+import { apply, bannou, getJson, helm, kubectl, say, startSpeaker, until } from "./kubernetes.js";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 const shots = join(root, "build", "screenshots");
@@ -117,26 +117,16 @@ test("another Pod pushes through RabbitMQ, and gets the browser's answer", async
     document.querySelector("#fact-session").click();
     return navigator.clipboard.readText();
   });
-  await kubectl("apply", "-f", join(root, "tests/node/speaker.yaml"));
-  await kubectl("rollout", "status", "deploy/speaker", "--timeout=60s");
-  const speaker = await forward("default", "deploy/speaker", 7000);
-  const say = async (event, payload) => {
-    const order = { key: client, headers: { "bannou-service": "game", "bannou-event": event }, body: Buffer.from(JSON.stringify(payload)).toString("base64") };
-    const response = await fetch(`http://127.0.0.1:${speaker.port}/`, { method: "POST", body: JSON.stringify(order) });
-    return response.json();
-  };
-  try {
-    await page.locator("#tab-events").click();
-    await say("match_found", { match: "m1", status: "found" });
-    await page.locator('#event-feed article[data-name="game.match_found"]', { hasText: "m1" }).waitFor();
-    const asked = say("ready_check", { match: "m1" });
-    await page.locator('#event-feed article[data-name="game.ready_check"][aria-busy="true"]').getByRole("button", { name: "Yes" }).click();
-    const { answers } = await asked;
-    assert.equal(answers[0].headers["bannou-status"], 200);
-    assert.deepEqual(JSON.parse(Buffer.from(answers[0].body, "base64").toString()), { ready: true });
-  } finally {
-    speaker.close();
-  }
+  await startSpeaker();
+  const tell = (event, payload) => say({ key: client, headers: { "bannou-service": "game", "bannou-event": event }, body: Buffer.from(JSON.stringify(payload)).toString("base64") });
+  await page.locator("#tab-events").click();
+  await tell("match_found", { match: "m1", status: "found" });
+  await page.locator('#event-feed article[data-name="game.match_found"]', { hasText: "m1" }).waitFor();
+  const asked = tell("ready_check", { match: "m1" });
+  await page.locator('#event-feed article[data-name="game.ready_check"][aria-busy="true"]').getByRole("button", { name: "Yes" }).click();
+  const { answers } = await asked;
+  assert.equal(answers[0].headers["bannou-status"], 200);
+  assert.deepEqual(JSON.parse(Buffer.from(answers[0].body, "base64").toString()), { ready: true });
   await page.screenshot({ path: join(shots, "cluster-2-answered.png") });
 });
 

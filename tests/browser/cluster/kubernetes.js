@@ -1,6 +1,7 @@
 // What the tests on a cluster ask it with: the real kubectl, helm and `kubectl bannou`, on the cluster that KUBECONFIG names.
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -51,6 +52,19 @@ export async function bannou(...args) {
     if (typeof error.code !== "number") throw error;
     return error;
   }
+}
+
+/** Starts what speaks through RabbitMQ, a Pod that knows nothing of gateways. It dials the broker by address, so that it speaks also while names are not resolved. */
+export async function startSpeaker() {
+  const { spec } = await getJson("service", "-n", "rabbitmq", "rabbitmq");
+  await apply(readFileSync(new URL("../../node/speaker.yaml", import.meta.url), "utf8").replace("rabbitmq.rabbitmq.svc", spec.clusterIP));
+  await kubectl("rollout", "status", "deploy/speaker", "--timeout=60s");
+}
+
+/** Gives the speaker an order (tests/services/speak.mjs). */
+export async function say(order) {
+  const response = await fetch(`http://${process.env.BANNOU_NODE_ADDRESS}:30082/`, { method: "POST", body: JSON.stringify(order), signal: AbortSignal.timeout(30_000) });
+  return response.json();
 }
 
 /** Forwards a free port of this machine to one of a Pod. @returns {Promise<{port: number, close: () => void}>} */

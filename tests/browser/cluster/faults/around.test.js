@@ -1,6 +1,6 @@
 // What breaks around the gateways in real clusters, one after the other, with 200 clients under load throughout, as in gateways.test.js.
 import { setTimeout as sleep } from "node:timers/promises";
-import { SYSTEM, crowd, everyCallHasEnded, fault, inNode, needsNode, reconnect, restartKubelet, root, toldOfANewExposure, uids } from "../support.js";
+import { SYSTEM, crowd, everyCallHasEnded, expose, fault, inNode, needsNode, restartKubelet, root, toldOfANewExposure, uids } from "../support.js";
 import { getJson, kubectl, until } from "../kubernetes.js";
 
 fault("the kubelet is restarted", needsNode, async () => {
@@ -10,10 +10,21 @@ fault("the kubelet is restarted", needsNode, async () => {
 
 fault("the operator is deleted while resources change", {}, async () => {
   const before = await uids("operator");
+  // Another endpoint in the place of the one before, again and again, all through it.
+  const name = `changing-${Date.now()}`;
+  let changes = 0;
+  let on = true;
+  const changing = (async () => { while (on) await expose(name, `call-${++changes}`); })();
+  await until("it changes", () => changes > 3);
   await kubectl("-n", SYSTEM, "delete", "pod", "-l", "app.kubernetes.io/component=operator", "--wait=false", "--grace-period=0", "--force");
-  const told = await toldOfANewExposure();
+  const [atDeletion, told] = [changes, await toldOfANewExposure()];
+  on = false;
+  await changing;
+  const seen = ({ client }) => [...client.services.keys()].filter((each) => each.startsWith(name)).join();
+  await until("everybody sees the last change and nothing of those before", () => crowd.members.every((member) => seen(member) === `${name}.call-${changes}`));
+  await kubectl("delete", "sexp", name);
   const now = await uids("operator");
-  return [...now].every((uid) => !before.has(uid)) && { told_after_ms: told };
+  return [...now].every((uid) => !before.has(uid)) && { told_after_ms: told, changes: [atDeletion, changes] };
 });
 
 fault("the API server is restarted", needsNode, async () => {
@@ -24,7 +35,6 @@ fault("the API server is restarted", needsNode, async () => {
   await inNode(`export BANNOU_NODE_STATE=${state}; CONTROL_PLANE=${process.env.BANNOU_CONTROL_PLANE} ${root}tests/node/apiserver.sh`);
   const now = await inNode(`cat ${state}/run/apiserver.pid`);
   await until("it answers", () => kubectl("get", "--raw", "/readyz").catch(() => false));
-  await reconnect();
   return now !== before && { pids: [before, now] };
 });
 
@@ -59,7 +69,6 @@ fault("RabbitMQ is restarted", needsNode, async () => {
   const before = await pod();
   await inNode("pkill -9 -f 'beam.smp.*rabbit'");
   const now = await until("the kubelet has started it again", async () => { const found = await pod(); return found.restartCount > before.restartCount && found.ready && found; });
-  await reconnect();
   await until("pushes are confirmed again", async () => { const { confirmed } = crowd.summary(); await sleep(500); return crowd.summary().confirmed > confirmed; }, 90_000);
   return { restarts: now.restartCount };
 });

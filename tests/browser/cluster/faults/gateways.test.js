@@ -2,7 +2,7 @@
 // every confirmed push has arrived or its loss was told, and everybody is served.
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { SYSTEM, busiest, cgroup, everyCallHasEnded, fault, inNode, needsNode, pods, ready, restarts, root, statusOf, uids } from "../support.js";
+import { SYSTEM, busiest, cgroup, connections, crowd, everyCallHasEnded, fault, inNode, needsNode, pods, ready, restarts, root, statusOf, uids } from "../support.js";
 import { helm, kubectl, until } from "../kubernetes.js";
 
 fault("a gateway's Pod is deleted", {}, async () => {
@@ -59,9 +59,18 @@ fault("the gateways are scaled up and down", {}, async () => {
   await kubectl("-n", SYSTEM, "scale", "deploy/bannou-gateway", "--replicas=4");
   await kubectl("-n", SYSTEM, "rollout", "status", "deploy/bannou-gateway", "--timeout=120s");
   const most = (await pods("gateway")).length;
+  // Kubernetes would take the youngest, to which nobody has come yet.
+  const leaving = (await connections()).sort(([, a], [, b]) => b - a).slice(0, 2);
+  assert.ok(leaving[0][1] > 0, "clients are there");
+  for (const [name] of leaving) await kubectl("-n", SYSTEM, "annotate", "pod", name, "controller.kubernetes.io/pod-deletion-cost=-100");
+  const before = crowd.summary().fresh;
   await kubectl("-n", SYSTEM, "scale", "deploy/bannou-gateway", "--replicas=2");
   await until("two have left", async () => (await pods("gateway")).length === 2, 120_000);
-  return most === 4 && { from: most, to: 2 };
+  const left = new Set((await pods("gateway")).map(({ metadata }) => metadata.name));
+  await crowd.served();
+  const moved = crowd.summary().fresh - before;
+  assert.ok(moved >= leaving[0][1], `${moved} clients have moved, of ${JSON.stringify(leaving)}`);
+  return most === 4 && leaving.every(([name]) => !left.has(name)) && { from: most, to: 2, moved };
 });
 
 everyCallHasEnded();
