@@ -168,6 +168,8 @@ pub struct GatewayFact {
     pub name: String,
     pub namespace: String,
     pub ready: bool,
+    /// It asks for Dapr's sidecar and has none.
+    pub without_sidecar: bool,
     /// Its catalog's hash; or why it did not answer.
     pub hash: Result<String, String>,
 }
@@ -179,11 +181,27 @@ pub fn gateways(all: &[GatewayFact], fleets: &[(Key, Option<String>)]) -> Vec<Fi
         let mine: Vec<&GatewayFact> = all.iter().filter(|g| g.namespace == fleet.namespace).collect();
         if mine.is_empty() {
             let what = format!("the Fleet {fleet} has no gateway: no Pod there has the labels of one");
-            found.push(Finding::error("gateways", what, CHART));
+            let fix = format!(
+                "kubectl -n {} scale deploy/bannou-gateway --replicas=2; or, if that is not there, {CHART}",
+                fleet.namespace
+            );
+            found.push(Finding::error("gateways", what, fix));
         }
         for gateway in mine {
             let name = &gateway.name;
             let pod = name.split_once('/').map_or("", |(_, pod)| pod);
+            if gateway.without_sidecar {
+                let fix = format!(
+                    "once Dapr's injector is back (kubectl get pods -A -l app=dapr-sidecar-injector): kubectl -n {} delete pod {pod}",
+                    fleet.namespace
+                );
+                found.push(Finding::error(
+                    "gateways",
+                    format!("{name} was made without Dapr's sidecar, and is never ready"),
+                    fix,
+                ));
+                continue;
+            }
             if !gateway.ready {
                 let fix = format!("see why: kubectl -n {} describe pod {pod}, and its log", fleet.namespace);
                 found.push(Finding::error("gateways", format!("{name} is not ready"), fix));

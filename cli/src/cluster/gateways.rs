@@ -29,6 +29,8 @@ pub struct Gateway {
     pub namespace: Option<String>,
     /// Whether its Pod is ready; `None` where there is no Pod to ask about.
     pub ready: Option<bool>,
+    /// Its Pod asks for Dapr's sidecar and was made without: nobody adds one later.
+    pub without_sidecar: bool,
     way: Way,
 }
 
@@ -81,7 +83,13 @@ fn direct(url: &str) -> Result<Gateway, Trouble> {
         return Err(wrong());
     }
     let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(inspect::PORT));
-    Ok(Gateway { name: format!("http://{address}"), namespace: None, ready: None, way: Way::Direct(address) })
+    Ok(Gateway {
+        name: format!("http://{address}"),
+        namespace: None,
+        ready: None,
+        without_sidecar: false,
+        way: Way::Direct(address),
+    })
 }
 
 /// Every gateway of the cluster, or of the namespace that is meant; in order of name.
@@ -99,6 +107,7 @@ pub async fn of_cluster(cluster: &Cluster) -> Result<Vec<Gateway>, Trouble> {
         eprintln!("note: there are more than {MOST} gateways; the first ones are asked");
     }
     let gateway = |pod: Pod| {
+        let without_sidecar = without_sidecar(&pod);
         let (namespace, name) = (pod.metadata.namespace?, pod.metadata.name?);
         let conditions = pod.status.and_then(|s| s.conditions).unwrap_or_default();
         let ready = conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True");
@@ -106,12 +115,20 @@ pub async fn of_cluster(cluster: &Cluster) -> Result<Vec<Gateway>, Trouble> {
             name: format!("{namespace}/{name}"),
             namespace: Some(namespace.clone()),
             ready: Some(ready),
+            without_sidecar,
             way: Way::Forward(cluster.client.clone(), namespace, name),
         })
     };
     let mut gateways: Vec<Gateway> = listed.items.into_iter().filter_map(gateway).collect();
     gateways.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(gateways)
+}
+
+fn without_sidecar(pod: &Pod) -> bool {
+    let asks = pod.metadata.annotations.as_ref().is_some_and(|a| a.get("dapr.io/enabled").is_some_and(|v| v == "true"));
+    let spec = pod.spec.as_ref();
+    let all = spec.into_iter().flat_map(|spec| spec.containers.iter().chain(spec.init_containers.iter().flatten()));
+    asks && all.into_iter().all(|container| container.name != "daprd")
 }
 
 impl Gateway {

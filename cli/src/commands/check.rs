@@ -157,7 +157,13 @@ async fn of_cluster(cluster: &Cluster) -> Result<Vec<Finding>, Trouble> {
     let facts = all.iter().zip(answers).filter_map(|(gateway, answer)| {
         let hash = answer.answer.map(|status| status.catalog.hash).ok_or(answer.error.unwrap_or_default());
         let (name, namespace) = (gateway.name.clone(), gateway.namespace.clone()?);
-        Some(GatewayFact { name, namespace, ready: gateway.ready.unwrap_or_default(), hash })
+        Some(GatewayFact {
+            name,
+            namespace,
+            ready: gateway.ready.unwrap_or_default(),
+            without_sidecar: gateway.without_sidecar,
+            hash,
+        })
     });
     let facts: Vec<GatewayFact> = facts.collect();
     found.extend(findings::gateways(&facts, &hashes(&resources, cluster.namespace.as_deref())));

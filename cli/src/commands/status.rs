@@ -139,6 +139,7 @@ fn fact((gateway, row): (&Gateway, &GatewayRow)) -> Option<findings::GatewayFact
         name: gateway.name.clone(),
         namespace,
         ready: gateway.ready.unwrap_or_default(),
+        without_sidecar: gateway.without_sidecar,
         hash,
     })
 }

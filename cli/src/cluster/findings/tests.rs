@@ -64,6 +64,7 @@ fn gateways_are_missing_not_ready_deaf_behind_or_well() {
         name: "sys/gateway-1".into(),
         namespace: "sys".into(),
         ready,
+        without_sidecar: false,
         hash: hash.map(str::to_owned).map_err(str::to_owned),
     };
     let look = |all: &[GatewayFact]| levels_only(&gateways(all, &[(fleet.clone(), Some("h".to_owned()))]));
@@ -72,6 +73,10 @@ fn gateways_are_missing_not_ready_deaf_behind_or_well() {
     assert_eq!(look(&[fact(true, Err("gone"))]), [Level::Warning]);
     assert_eq!(look(&[fact(true, Ok("other"))]), [Level::Warning]);
     assert_eq!(look(&[fact(true, Ok("h"))]), [Level::Ok]);
+    let alone = GatewayFact { without_sidecar: true, ..fact(false, Err("gone")) };
+    let found = gateways(&[alone], &[(fleet.clone(), Some("h".to_owned()))]);
+    assert!(found[0].what.contains("without Dapr's sidecar"), "{found:?}");
+    assert!(found[0].fix.as_deref().unwrap().contains("kubectl -n sys delete pod gateway-1"), "{found:?}");
 }
 
 /// The quickstart, whose account service has a Configuration that lets nobody in but another app.

@@ -52,6 +52,7 @@ async fn forwarder(target: Option<u16>) -> Gateway {
         name: format!("{namespace}/{pod}"),
         namespace: Some(namespace.clone()),
         ready: Some(true),
+        without_sidecar: false,
         way: Way::Forward(client, namespace, pod),
     }
 }

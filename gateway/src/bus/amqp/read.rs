@@ -90,6 +90,8 @@ impl Follow {
 
     /// Until nobody takes what is read, the bus is shut down, or the log of another slot is gone.
     pub async fn run(mut self) {
+        // There from the start, so that an alert sees the first gap as a rise.
+        drop(self.shared.metrics.gaps.get_or_create(&self.of));
         let sender = self.sender.clone();
         tokio::select! {
             () = sender.closed() => {}
