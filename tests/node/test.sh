@@ -47,7 +47,7 @@ files=("$@")
 # What was installed, so that the tests install the same.
 "$BANNOU_HELM" get values bannou -n bannou-system -o yaml >"$BANNOU_VALUES"
 # These two begin and end with nothing installed, so they come last.
-[ "${#files[@]}" -gt 0 ] || files=(cluster/rights.test.js cluster/network.test.js cluster/faults/*.test.js cluster/journey.test.js cluster/readme.test.js)
+[ "${#files[@]}" -gt 0 ] || files=(cluster/rights.test.js cluster/alerts.test.js cluster/network.test.js cluster/faults/*.test.js cluster/journey.test.js cluster/readme.test.js)
 status=0
 for file in "${files[@]}"; do node --test --test-timeout=1200000 "$file" || status=1; done
 exit "$status"

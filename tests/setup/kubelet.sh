@@ -2,7 +2,7 @@
 # Prints a folder that holds what a real node of Kubernetes needs beside the control plane of kubernetes.sh: kubelet, kube-proxy, CoreDNS, the
 # control plane of Dapr with its chart, and, unpacked from Debian's packages into a folder of their own, containerd, runc and the
 # network's tools (nothing of them is installed on this machine). Built from Go modules, once (some three minutes after
-# kubernetes.sh and daprd.sh, whose builds they share; ten alone). Only Linux, only root.
+# kubernetes.sh and daprd.sh, whose builds they share; ten alone). Only Linux, only root. With --have: only whether it is there.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 kubernetes=1.37.2
@@ -12,6 +12,12 @@ packages=(containerd runc containernetworking-plugins nftables iptables conntrac
 
 [ "$(id -u)" -eq 0 ] || die "a node needs root: namespaces, mounts and cgroups of its own"
 target="$CACHE/node/$kubernetes-$dapr-$(digest "$SETUP"/kubelet/*/*)"
+
+# Whether it is there already.
+if [ "${1:-}" = --have ]; then
+  [ -e "$target/whole" ]
+  exit
+fi
 
 compile() { # NAME MODULE PACKAGE FLAGS…
   local name=$1 module=$2 package=$3

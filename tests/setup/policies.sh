@@ -1,12 +1,19 @@
 #!/usr/bin/env bash
 # Prints a folder that holds what enforces NetworkPolicies on a node of kubelet.sh: kube-router, built from its Go module once (some two minutes), and, unpacked
 # from Debian's package into a folder of its own, the ipset that it calls beside the iptables of kubelet.sh. Only Linux, only root.
+# With --have: only whether it is there.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 version=2.1.0
 
 [ "$(id -u)" -eq 0 ] || die "a node needs root: namespaces, mounts and cgroups of its own"
 target="$CACHE/policies/$version-$(digest "$SETUP"/policies/*)"
+
+# Whether it is there already.
+if [ "${1:-}" = --have ]; then
+  [ -d "$target" ]
+  exit
+fi
 
 build() {
   cd "$SETUP/policies"

@@ -1,7 +1,8 @@
 // What breaks around the gateways in real clusters, one after the other, with 200 clients under load throughout, as in gateways.test.js.
+import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
-import { SYSTEM, crowd, everyCallHasEnded, expose, fault, inNode, needsNode, restartKubelet, root, toldOfANewExposure, uids } from "../support.js";
-import { getJson, kubectl, until } from "../kubernetes.js";
+import { SYSTEM, busiest, crowd, everyCallHasEnded, expose, fault, inNode, needsNode, pods, restartKubelet, root, toldOfANewExposure, uids } from "../support.js";
+import { bannou, getJson, kubectl, until } from "../kubernetes.js";
 
 fault("the kubelet is restarted", needsNode, async () => {
   const [before, now] = await restartKubelet();
@@ -45,8 +46,16 @@ fault("Dapr's control plane is gone for a while", {}, async () => {
   const calls = crowd.summary().answered;
   await sleep(10_000);
   const answered = crowd.summary().answered - calls;
+  // A Pod that is made now has no sidecar, and nobody adds one later.
+  const made = await uids("gateway");
+  await kubectl("-n", SYSTEM, "delete", "pod", (await busiest()).metadata.name);
+  const alone = await until("another is made", async () => (await pods("gateway")).find(({ metadata }) => !made.has(metadata.uid)));
+  const { code, stdout } = await bannou("check", "-n", SYSTEM);
+  assert.equal(code, 1, stdout);
+  assert.ok(stdout.includes(`${SYSTEM}/${alone.metadata.name} was made without Dapr's sidecar`), stdout);
   await kubectl("-n", "dapr-system", "scale", "deploy", ...deployments, "--replicas=1");
   for (const name of deployments) await kubectl("-n", "dapr-system", "rollout", "status", `deploy/${name}`, "--timeout=90s");
+  await kubectl("-n", SYSTEM, "delete", "pod", alone.metadata.name);
   return answered > 0 && { answered_meanwhile: answered };
 });
 
