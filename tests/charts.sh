@@ -30,4 +30,6 @@ refused gateway.replicas=two integer
 refused operator.enabled=false operator.namespace
 refused 'commonLabels.app\.kubernetes\.io/name=x' app.kubernetes.io/name
 refused 'gateway.podLabels.app\.kubernetes\.io/component=x' app.kubernetes.io/component
+refused gateway.service.nodePort=30080 gateway.service.type
+refused 'gateway.ingress.hosts={https://play.example.com}' hosts
 echo "mistakes are refused"

@@ -14,6 +14,16 @@ step "images: $(basename -a "${tars[@]}" | tr '\n' ' ')"
 bin=$("$ROOT/tests/setup/kubernetes.sh")
 helm=$("$ROOT/tests/setup/helm.sh")
 
+# Dapr by its own chart, into a cluster that has none and can fetch its images. Without its scheduler, which nothing here needs.
+dapr() {
+  local module
+  command -v go >/dev/null || die "Dapr is not in $context: install its Helm chart with dapr_sidecar_injector.sidecarDropALLCapabilities=true"
+  module=$(cd "$ROOT/tests/setup/kubelet/dapr" && go mod download github.com/dapr/dapr >&2 && go list -mod=readonly -m -f '{{.Dir}}' github.com/dapr/dapr)
+  step "installing Dapr into $context"
+  "$helm" install dapr "$module/charts/dapr" -n dapr-system --create-namespace --wait --timeout 300s \
+    --set global.tag="$(basename "$module" | sed 's/.*@v//')",global.scheduler.enabled=false,dapr_sidecar_injector.sidecarDropALLCapabilities=true >/dev/null
+}
+
 if [ -z "${KUBECONFIG:-}" ]; then
   KUBECONFIG=$(BANNOU_IMAGES="${tars[*]}" "$HERE/up.sh" | tail -n 1)
   export KUBECONFIG
@@ -26,7 +36,7 @@ else
     k3d-*) for tar in "${tars[@]}"; do k3d image import "$tar" --cluster "${context#k3d-}"; done ;;
     *) [ -n "${BANNOU_IMAGES_LOADED:-}" ] || die "how images come into $context is for you: load ${tars[*]} (podman load), push them as $registry/NAME:TAG, and set BANNOU_IMAGES_LOADED=1; BANNOU_REGISTRY names your registry" ;;
   esac
-  "$bin/kubectl" get crd configurations.dapr.io >/dev/null 2>&1 || die "Dapr is not in $context: install its Helm chart with dapr_sidecar_injector.sidecarDropALLCapabilities=true"
+  "$bin/kubectl" get crd configurations.dapr.io >/dev/null 2>&1 || dapr
   "$bin/kubectl" -n dapr-system get deploy dapr-sidecar-injector -o yaml 2>/dev/null | grep -A1 'SIDECAR_DROP_ALL_CAPABILITIES' | grep -q true ||
     say "the namespace bannou-system takes restricted Pods alone, and Dapr's sidecars are that with dapr_sidecar_injector.sidecarDropALLCapabilities=true only: no gateway is made without"
   address=${BANNOU_NODE_ADDRESS:-$("$bin/kubectl" get nodes -o jsonpath='{.items[0].status.addresses[?(@.type=="InternalIP")].address}')}

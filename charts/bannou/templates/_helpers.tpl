@@ -159,6 +159,11 @@ imagePullSecrets:
 {{- fail "gateway.operator.ca is a secret or a configMap: remove one" }}
 {{- end }}
 {{- end }}
+{{- with .Values.gateway.service }}
+{{- if and .nodePort (eq .type "ClusterIP") }}
+{{- fail "gateway.service.nodePort needs gateway.service.type NodePort or LoadBalancer" }}
+{{- end }}
+{{- end }}
 {{- with .Values.test }}
 {{- if and .ca.secret .ca.configMap }}
 {{- fail "test.ca is a secret or a configMap: remove one" }}

@@ -6,6 +6,8 @@ import { Client, ClosedError, UnavailableError } from "../../../clients/javascri
 
 /** Between two calls of a client: 200 clients make some 400 calls a second. */
 const BETWEEN_MS = 500;
+/** Of calls that are broken off, those that may be made again; the others end in doubt. */
+const MADE_AGAIN = 0.75;
 /** Between two messages that a gateway sends together. */
 const BREATH_MS = 1000;
 /** A client that is not served for longer is lost: no fault here lasts as long. */
@@ -57,7 +59,7 @@ export class Member {
     const said = randomUUID();
     this.calls.asked++;
     try {
-      const answer = await this.client.call("echo.bytes", said, { idempotent: true });
+      const answer = await this.client.call("echo.bytes", said, { idempotent: Math.random() < MADE_AGAIN });
       const right = answer.text() === said;
       this.calls[right ? "answered" : "wrong"]++;
       return right;
