@@ -3,19 +3,13 @@
 use crate::kit::Cluster;
 use crate::process::installed;
 
-/// The Gateway API as it is; of cert-manager the name alone.
+/// Routes of the Gateway API as they are; of cert-manager the name alone. They stay: removing definitions takes an API server long.
 pub async fn foreign_kinds(cluster: &Cluster) {
-    let folder = installed("gateway-api.sh", "BANNOU_GATEWAY_API");
+    let file = installed("gateway-api.sh", "BANNOU_GATEWAY_API").join("gateway.networking.k8s.io_httproutes.yaml");
     // Larger than the annotation of a plain `apply` may be.
-    cluster.kubectl(&["apply", "--server-side", "-f", folder.to_str().unwrap()]).await;
+    cluster.kubectl(&["apply", "--server-side", "-f", file.to_str().unwrap()]).await;
     cluster.apply(&foreign("cert-manager.io", "v1", "Certificate", "certificates")).await.unwrap();
     cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]).await;
-}
-
-pub async fn no_foreign_kinds(cluster: &Cluster) {
-    let folder = installed("gateway-api.sh", "BANNOU_GATEWAY_API");
-    cluster.kubectl(&["delete", "-f", folder.to_str().unwrap()]).await;
-    cluster.kubectl(&["delete", "crd", "certificates.cert-manager.io"]).await;
 }
 
 /// A kind as far as it takes to install what is of it: no rules, everything kept.

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use super::foreign::{foreign_kinds, no_foreign_kinds};
+use super::foreign::foreign_kinds;
 use super::releases::{SYSTEM, cluster, install_kinds, release, remove, restricted, uninstall};
 use super::rendered::{VALUES, values};
 use crate::kit::Cluster;
@@ -80,7 +80,6 @@ async fn everything_is_accepted_and_pods_are_admitted_as_restricted() {
         }
     }
     uninstall(cluster, "bannou-crds", SYSTEM).await;
-    no_foreign_kinds(cluster).await;
     remove(cluster, SYSTEM).await;
 }
 

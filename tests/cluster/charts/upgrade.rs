@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use super::foreign::{foreign_kinds, no_foreign_kinds};
+use super::foreign::foreign_kinds;
 use super::install::{json, pods_are_made};
 use super::releases::{SYSTEM, cluster, remove, restricted, uninstall};
 use super::rendered::values;
@@ -116,5 +116,4 @@ async fn the_previous_charts_are_upgraded_and_rolled_back_with_all_that_is_there
         uninstall(cluster, "bannou-crds", SYSTEM).await;
         remove(cluster, SYSTEM).await;
     }
-    no_foreign_kinds(cluster).await;
 }
