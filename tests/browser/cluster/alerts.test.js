@@ -4,9 +4,8 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { WebSocket } from "ws";
 import { Client } from "../../../clients/javascript/src/index.js";
-import { forward, getJson } from "./kubernetes.js";
+import { SYSTEM, forward, getJson } from "./kubernetes.js";
 
-const SYSTEM = "bannou-system";
 /** Gauges by fleet or kind that have no sample while all is well, which an alert above zero needs none for (operator/src/metrics.rs). */
 const ONLY_WHEN_WRONG = ["bannou_operator_stale", "bannou_operator_fleet_without_keys"];
 

@@ -1,15 +1,12 @@
 // Certificates for tests, by openssl: an authority, and what it has signed.
-import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { connect } from "node:tls";
-import { promisify } from "node:util";
 import { apply, kubectl } from "./kubernetes.js";
-
-const run = promisify(execFile);
+import { run } from "./node.js";
 
 export class Authority {
   #folder = mkdtempSync(join(tmpdir(), "bannou-certificates-"));

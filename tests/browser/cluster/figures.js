@@ -4,9 +4,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket } from "ws";
 import { Client } from "../../../clients/javascript/src/index.js";
 import { Crowd } from "./crowd.js";
-import { apply, kubectl, say, startSpeaker, until } from "./kubernetes.js";
+import { SYSTEM, expose, kubectl, say, startSpeaker, until } from "./kubernetes.js";
 
-const SYSTEM = "bannou-system";
 const url = `ws://${process.env.BANNOU_NODE_ADDRESS}:30080/connect`;
 const WINDOW_MS = 20_000;
 
@@ -63,9 +62,8 @@ test("from kubectl apply to a client that is told", { timeout: 120_000 }, async 
   for (let i = 0; i < 5; i++) {
     const name = `figures-${Date.now()}`;
     const told = new Promise((resolve) => crowd.members[0].client.on("update", ({ added }) => added.has(`${name}.call`) && resolve(Date.now())));
-    const spec = { serviceName: name, backend: { dapr: { appId: "echo" } }, fleetRef: { namespace: SYSTEM }, endpoints: [{ name: "call", path: "/bytes", tiers: ["anonymous"] }] };
     const began = Date.now();
-    await apply(JSON.stringify({ apiVersion: "bannou.dev/v1alpha1", kind: "ServiceExposure", metadata: { name, namespace: "default" }, spec }));
+    await expose(name);
     const applied = Date.now();
     console.log(`apply: told ${(await told) - applied} ms after kubectl had ended, which took ${applied - began} ms`);
     await kubectl("delete", "sexp", name);

@@ -4,13 +4,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
-import { apply, bannou, getJson, helm, kubectl, say, startSpeaker, until } from "./kubernetes.js";
+import { SYSTEM, apply, bannou, getJson, helm, kubectl, say, startSpeaker, until } from "./kubernetes.js";
+import { root } from "./node.js";
 
-const root = fileURLToPath(new URL("../../..", import.meta.url));
 const shots = join(root, "build", "screenshots");
-const SYSTEM = "bannou-system";
 const address = process.env.BANNOU_NODE_ADDRESS;
 const PAGE = `http://${address}:30081/`;
 const FLAGS =

@@ -1,14 +1,14 @@
 // What the tests on a cluster ask it with: the real kubectl, helm and `kubectl bannou`, on the cluster that KUBECONFIG names.
-import { execFile, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
-import { promisify } from "node:util";
+import { run } from "./node.js";
 
-const run = promisify(execFile);
+/** Where the release is. */
+export const SYSTEM = "bannou-system";
 const LIMIT = { maxBuffer: 32 * 1024 * 1024, timeout: 180_000 };
 
 /** @returns {Promise<string>} what it prints; fails with what it says on standard error */
@@ -35,6 +35,17 @@ export async function kubectlAs(token, input, ...args) {
     rmSync(folder, { recursive: true });
   }
 }
+/** Applies an exposure of the demo app echo, with one endpoint for everybody, in the place of any that was there. */
+export const expose = (name, endpoint = "call", { serviceName = name, fleet = SYSTEM, idempotent = false } = {}) => apply(`
+apiVersion: bannou.dev/v1alpha1
+kind: ServiceExposure
+metadata: {name: ${name}, namespace: default}
+spec:
+  serviceName: ${serviceName}
+  backend: {dapr: {appId: echo}}
+  fleetRef: {namespace: ${fleet}}
+  endpoints: [{name: ${endpoint}, path: /bytes, tiers: [anonymous], idempotent: ${idempotent}}]
+`);
 export const getJson = async (...args) => JSON.parse(await kubectl("get", ...args, "-o", "json"));
 
 let plugins;

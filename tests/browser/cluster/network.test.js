@@ -1,20 +1,15 @@
 // Who reaches what, tried by connecting: the ports that are not on the public Service, and the NetworkPolicies of the chart, enforced. Each value of networkPolicy
 // lets somebody in and keeps somebody out; without the policies everybody is let in, so that it is they which keep out.
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { connect } from "node:net";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { isDeepStrictEqual, promisify } from "node:util";
+import { isDeepStrictEqual } from "node:util";
 import { join } from "node:path";
-import { apply, getJson, helm, kubectl, until } from "./kubernetes.js";
+import { SYSTEM, apply, getJson, helm, kubectl, until } from "./kubernetes.js";
+import { inNode, ownNode, root, run } from "./node.js";
 
-const root = fileURLToPath(new URL("../../..", import.meta.url));
-const run = promisify(execFile);
-const SYSTEM = "bannou-system";
 const address = process.env.BANNOU_NODE_ADDRESS;
-const ownNode = process.env.BANNOU_OWN_NODE === "1";
 const enforced = { skip: ownNode ? false : "whether this cluster enforces NetworkPolicies is not known" };
 const LISTENS = 7000;
 
@@ -39,8 +34,7 @@ async function fromGateway(targets) {
       if grep -q '${gateways[0].metadata.uid}' "$group" 2>/dev/null; then pid=\${group#/proc/}; break; fi
     done
     nsenter --target "\${pid%/cgroup}" --net -- '${process.execPath}' -e "$PROBE" "$TARGETS"`;
-  const env = { ...process.env, PROBE, TARGETS: JSON.stringify(targets) };
-  return JSON.parse((await run(join(root, "tests/node/in.sh"), ["bash", "-ec", script], { env })).stdout);
+  return JSON.parse(await inNode(script, { PROBE, TARGETS: JSON.stringify(targets) }));
 }
 
 let gateways;

@@ -1,21 +1,15 @@
 // The five commands that the README shows for a cluster of one's own, as they stand there, on one where nothing of the project is.
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { WebSocket } from "ws";
 import { Client } from "../../../clients/javascript/src/index.js";
-import { forward, helm, kubectl, until } from "./kubernetes.js";
+import { SYSTEM, forward, helm, kubectl, until } from "./kubernetes.js";
+import { inNode, ownNode, root, run } from "./node.js";
 
-const root = fileURLToPath(new URL("../../..", import.meta.url));
-const SYSTEM = "bannou-system";
 const REGISTRY = "registry.example.com/bannou";
-const run = promisify(execFile);
-const ownNode = process.env.BANNOU_OWN_NODE === "1";
 
 let folder;
 before(async () => {
@@ -45,9 +39,8 @@ test("the README's five commands, from nothing to a call", { skip: ownNode ? fal
   await kubectl("delete", "crd", "fleets.bannou.dev", "accesstiers.bannou.dev", "serviceexposures.bannou.dev", "--ignore-not-found");
   const version = /appVersion: (\S+)/.exec(readFileSync(join(root, "charts/bannou/Chart.yaml"), "utf8"))[1];
   for (const name of ["bannou-operator", "bannou-gateway", "bannou"]) {
-    const { stdout } = await run(join(root, "tests/node/in.sh"), ["ctr", "-a", "/run/containerd/containerd.sock", "-n", "k8s.io", "images", "ls", "-q", `name~=localhost/${name}:[0-9a-f]{12}$`]);
-    const image = stdout.trim().split("\n").at(-1);
-    await run(join(root, "tests/node/in.sh"), ["ctr", "-a", "/run/containerd/containerd.sock", "-n", "k8s.io", "images", "tag", "--force", image, `${REGISTRY}/${name}:${version}`]);
+    const images = "ctr -a /run/containerd/containerd.sock -n k8s.io images";
+    await inNode(`image=$(${images} ls -q 'name~=localhost/${name}:[0-9a-f]{12}$' | tail -n 1); ${images} tag --force "$image" ${REGISTRY}/${name}:${version}`);
   }
   const began = Date.now();
   for (const command of commands) {

@@ -1,19 +1,13 @@
 // Who may do what, asked of the API server itself: the operator exactly what the chart gives it, the gateways nothing. What every account may is told by one that
 // nothing was given to.
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { join } from "node:path";
-import { apply, getJson, helm, kubectl, kubectlAs, kubectlIn, until } from "./kubernetes.js";
+import { SYSTEM, apply, expose, getJson, helm, kubectl, kubectlAs, kubectlIn, until } from "./kubernetes.js";
+import { inNode, needsNode } from "./node.js";
 
-const root = fileURLToPath(new URL("../../..", import.meta.url));
-const run = promisify(execFile);
-const SYSTEM = "bannou-system";
 const ELSEWHERE = "rights";
 const OPERATOR = `system:serviceaccount:${SYSTEM}:bannou-operator`;
-const needsNode = { skip: process.env.BANNOU_OWN_NODE === "1" ? false : "the node is not this machine's own: its files cannot be read from here" };
 
 const withdrawn = ["rolebinding/operator-too-much", "clusterrolebinding/rights-gateway-too-much"];
 
@@ -87,16 +81,7 @@ test("the operator may do exactly what the chart says, in its namespace and else
 
 test("with that it works: what is applied now is programmed, and its fleet is", async () => {
   await kubectl("-n", SYSTEM, "wait", "fleet", "--all", "--for=condition=Programmed", "--timeout=60s");
-  await apply(`
-apiVersion: bannou.dev/v1alpha1
-kind: ServiceExposure
-metadata: {name: rights, namespace: default}
-spec:
-  serviceName: rights
-  backend: {dapr: {appId: echo}}
-  fleetRef: {namespace: ${SYSTEM}}
-  endpoints: [{name: call, path: /bytes, tiers: [anonymous]}]
-`);
+  await expose("rights");
   await kubectl("wait", "sexp", "rights", "--for=condition=Programmed", "--timeout=60s");
   await kubectl("delete", "sexp", "rights");
 });
@@ -127,7 +112,7 @@ test("a gateway's Pod has no token for the API server, and those that it has are
 
     // Every token that the kubelet has written for this Pod, the sidecar's too.
     const folder = `${process.env.BANNOU_NODE_STATE}/var/kubelet/pods/${pod.metadata.uid}/volumes/kubernetes.io~projected`;
-    const { stdout } = await run(join(root, "tests/node/in.sh"), ["bash", "-ec", `cd '${folder}'; for file in */token; do echo "\${file%/token} $(cat "$file")"; done`]);
+    const stdout = await inNode(`cd '${folder}'; for file in */token; do echo "\${file%/token} $(cat "$file")"; done`);
     const written = stdout.trim().split("\n").map((line) => line.split(" "));
     assert.deepEqual(written.map(([volume]) => volume).sort(), [...audiences.keys()].sort(), "the tokens of the Pod are those of its volumes");
     for (const [volume, token] of written) {

@@ -1,22 +1,11 @@
 // What the tests of faults share: a crowd under load, and what is true after each fault. One crowd for each file; its faults come one after the other.
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
-import { join } from "node:path";
 import { Crowd } from "./crowd.js";
-import { apply, bannou, getJson, kubectl, say, startSpeaker, until } from "./kubernetes.js";
+import { SYSTEM, bannou, expose, getJson, kubectl, say, startSpeaker, until } from "./kubernetes.js";
+import { inNode, root } from "./node.js";
 
-export const root = fileURLToPath(new URL("../../..", import.meta.url));
-export const SYSTEM = "bannou-system";
 export const url = `ws://${process.env.BANNOU_NODE_ADDRESS}:30080/connect`;
-export const run = promisify(execFile);
-
-const ownNode = process.env.BANNOU_OWN_NODE === "1";
-export const needsNode = { skip: ownNode ? false : "the node is not this machine's own: nothing of it can be reached from here" };
-/** Runs something inside the node; only where the node is this machine's own. */
-export const inNode = async (script) => (await run(join(root, "tests/node/in.sh"), ["bash", "-ec", script])).stdout.trim();
 
 /** @type {Crowd} */
 export let crowd;
@@ -78,18 +67,6 @@ export async function ready() {
   for (const name of ["bannou-operator", "bannou-gateway"]) await kubectl("-n", SYSTEM, "rollout", "status", `deploy/${name}`, "--timeout=150s");
   await kubectl("rollout", "status", "deploy/echo", "--timeout=60s");
 }
-
-/** Exposes one endpoint of a service, in the place of any that was there. */
-export const expose = (name, endpoint) => apply(`
-apiVersion: bannou.dev/v1alpha1
-kind: ServiceExposure
-metadata: {name: ${name}, namespace: default}
-spec:
-  serviceName: ${name}
-  backend: {dapr: {appId: echo}}
-  fleetRef: {namespace: ${SYSTEM}}
-  endpoints: [{name: ${endpoint}, path: /bytes, tiers: [anonymous]}]
-`);
 
 /** Exposes something new, and takes it away again. @returns {Promise<number>} milliseconds from the end of `kubectl apply` until clients of every gateway are told */
 export async function toldOfANewExposure() {

@@ -1,8 +1,9 @@
 // What breaks around the gateways in real clusters, one after the other, with 200 clients under load throughout, as in gateways.test.js.
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
-import { SYSTEM, busiest, crowd, everyCallHasEnded, expose, fault, inNode, needsNode, pods, restartKubelet, root, toldOfANewExposure, uids } from "../support.js";
-import { bannou, getJson, kubectl, until } from "../kubernetes.js";
+import { busiest, crowd, everyCallHasEnded, fault, pods, restartKubelet, toldOfANewExposure, uids } from "../support.js";
+import { SYSTEM, bannou, expose, getJson, kubectl, until } from "../kubernetes.js";
+import { inNode, needsNode, root } from "../node.js";
 
 fault("the kubelet is restarted", needsNode, async () => {
   const [before, now] = await restartKubelet();

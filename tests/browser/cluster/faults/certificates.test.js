@@ -4,8 +4,9 @@ import { after, before } from "node:test";
 import { join } from "node:path";
 import { Authority } from "../certificates.js";
 import { Crowd } from "../crowd.js";
-import { SYSTEM, allLinked, crowd, everyCallHasEnded, fault, pods, ready, root, toldOfANewExposure, uids } from "../support.js";
-import { apply, forward, helm, kubectl, until } from "../kubernetes.js";
+import { allLinked, crowd, everyCallHasEnded, fault, pods, ready, toldOfANewExposure, uids } from "../support.js";
+import { SYSTEM, forward, helm, kubectl, until } from "../kubernetes.js";
+import { root } from "../node.js";
 
 let authority;
 before(async () => void (authority = await Authority.create()));
@@ -65,16 +66,7 @@ fault("a gateway's certificate is replaced", {}, async () => {
       "--set", `images.registry=localhost,gateway.image.tag=${image.split(":").at(-1)},gateway.drainSeconds=1,gateway.preStopSeconds=1`,
       "--set", `gateway.tls.secretName=gateway-tls,gateway.service.type=NodePort,gateway.service.nodePort=${port}`,
       "--set-json", 'tiers.anonymous.allowedExposures={"namespaces":{"from":"All"},"sources":["Resource"]}');
-    await apply(`
-apiVersion: bannou.dev/v1alpha1
-kind: ServiceExposure
-metadata: {name: chess, namespace: default}
-spec:
-  serviceName: echo
-  backend: {dapr: {appId: echo}}
-  fleetRef: {namespace: chess}
-  endpoints: [{name: bytes, path: /bytes, tiers: [anonymous], idempotent: true}]
-`);
+    await expose("chess", "bytes", { serviceName: "echo", fleet: "chess", idempotent: true });
     await kubectl("wait", "sexp/chess", "--for=condition=Programmed", "--timeout=60s");
     few = new Crowd(`wss://${address}:${port}/connect`, undefined, { size: 20, options: { socketOptions: { ca: authority.certificate } } });
     await few.start();

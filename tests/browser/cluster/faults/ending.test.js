@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { WebSocket } from "ws";
-import { SYSTEM, connections, crowd, everyCallHasEnded, fault, gatewayOf, pods, busiest, statusOf, url } from "../support.js";
-import { kubectl, until } from "../kubernetes.js";
+import { busiest, connections, crowd, everyCallHasEnded, fault, gatewayOf, pods, statusOf, url } from "../support.js";
+import { SYSTEM, kubectl, until } from "../kubernetes.js";
 
 /** By so much two times in whole seconds may be closer, or further apart, than they were. */
 const ROUNDING = 1;

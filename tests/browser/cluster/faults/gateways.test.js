@@ -2,8 +2,9 @@
 // every confirmed push has arrived or its loss was told, and everybody is served.
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { SYSTEM, busiest, cgroup, connections, crowd, everyCallHasEnded, fault, inNode, needsNode, pods, ready, restarts, root, statusOf, uids } from "../support.js";
-import { helm, kubectl, until } from "../kubernetes.js";
+import { busiest, cgroup, connections, crowd, everyCallHasEnded, fault, pods, ready, restarts, statusOf, uids } from "../support.js";
+import { SYSTEM, helm, kubectl, until } from "../kubernetes.js";
+import { inNode, needsNode, root } from "../node.js";
 
 fault("a gateway's Pod is deleted", {}, async () => {
   const pod = await busiest();

@@ -4,8 +4,9 @@ import { createHmac, randomBytes, randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket } from "ws";
 import { Client, connect } from "../../../../clients/javascript/src/index.js";
-import { SYSTEM, allLinked, cgroup, crowd, everyCallHasEnded, fault, inNode, needsNode, pods, ready, restartKubelet, toldOfANewExposure, uids, url } from "../support.js";
-import { forward, getJson, kubectl, kubectlIn, until } from "../kubernetes.js";
+import { allLinked, cgroup, crowd, everyCallHasEnded, fault, pods, ready, restartKubelet, toldOfANewExposure, uids, url } from "../support.js";
+import { SYSTEM, forward, getJson, kubectl, kubectlIn, until } from "../kubernetes.js";
+import { inNode, needsNode } from "../node.js";
 
 const secret = async (name, namespace = SYSTEM) => (await getJson("secret", "-n", namespace, name)).data;
 const setSecret = (name, namespace, key, value) =>
