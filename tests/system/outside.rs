@@ -1,5 +1,6 @@
 //! `bannou check --url`: the way from outside to a real gateway, and what can be wrong on it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,6 +11,7 @@ use tokio::time::timeout;
 use crate::quickstart::dev::bannou;
 use crate::support::catalog::{catalog, direct, endpoint};
 use crate::support::gateway::Gateway;
+use crate::support::pair::{issue, paths};
 
 const ORIGIN: &str = "https://play.example";
 
@@ -20,6 +22,13 @@ async fn gateway(flags: &[&str]) -> Gateway {
         command.args(flags);
     })
     .await
+}
+
+/// One with a certificate of its own for this name, and the file that it is in.
+async fn with_tls(folder: &Path, name: &str) -> (Gateway, String) {
+    issue(folder, name);
+    let [certificate, key] = paths(folder).map(|path| path.to_str().unwrap().to_owned());
+    (gateway(&["--tls-cert", &certificate, "--tls-key", &key]).await, certificate)
 }
 
 /// Exit code and findings.
@@ -50,11 +59,7 @@ async fn a_good_way_is_said_to_be_good_step_by_step() {
 #[tokio::test]
 async fn tls_by_a_ca_of_ones_own_and_a_certificate_that_nobody_vouches_for() {
     let folder = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let [certificate, key] = ["tls.crt", "tls.key"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
-    std::fs::write(&certificate, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let gateway = gateway(&["--tls-cert", &certificate, "--tls-key", &key]).await;
+    let (gateway, certificate) = with_tls(folder.path(), "localhost").await;
     let url = gateway.url.replace("ws://127.0.0.1", "wss://localhost");
     let (code, found) = check(&url, &["--idle", "0", "--ca", &certificate]).await;
     assert_eq!(code, Some(0), "{found:#?}");
@@ -72,11 +77,7 @@ async fn tls_by_a_ca_of_ones_own_and_a_certificate_that_nobody_vouches_for() {
 #[tokio::test]
 async fn the_name_of_the_certificate_and_what_is_dialled_may_differ() {
     let folder = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed(vec!["play.example".to_owned()]).unwrap();
-    let [certificate, key] = ["tls.crt", "tls.key"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
-    std::fs::write(&certificate, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let gateway = gateway(&["--tls-cert", &certificate, "--tls-key", &key]).await;
+    let (gateway, certificate) = with_tls(folder.path(), "play.example").await;
     let via = gateway.url.strip_prefix("ws://").unwrap().split('/').next().unwrap();
     let url = "wss://play.example/connect";
     let (code, found) = check(url, &["--idle", "0", "--ca", &certificate, "--via", via]).await;

@@ -6,5 +6,6 @@ pub mod catalog;
 pub mod client;
 pub mod daprd;
 pub mod gateway;
+pub mod pair;
 pub mod process;
 pub mod proxy;
