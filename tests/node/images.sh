@@ -25,17 +25,15 @@ image() {
 
 # As docker/Dockerfile makes them: one static program. A debug build is the workspace's, with the libraries that it wants.
 programs() {
-  local program folder
+  local program folder what
   [ "$profile" = release ] || (cd "$ROOT" && cargo build --quiet --locked --workspace --bins) >&2
   for program in bannou-operator bannou-gateway bannou; do
+    folder="$CARGO_TARGET_DIR/$profile" what=("$CARGO_TARGET_DIR/$profile/$program:/$program" "$authorities:$authorities")
     if [ "$profile" = release ]; then
-      folder="$ROOT/build/images/$program"
+      folder="$ROOT/build/images/$program" what=(--tree "$ROOT/build/images/$program")
       CARGO_TARGET_DIR="$CARGO_TARGET_DIR/images" "$ROOT/docker/stage.sh" "$program" "$folder" >&2
-      image "$program" "$(cat "$HERE/image.py" "$folder/$program" | sha256sum | cut -c1-12)" --tree "$folder"
-    else
-      folder="$CARGO_TARGET_DIR/$profile"
-      image "$program" "$(cat "$HERE/image.py" "$folder/$program" | sha256sum | cut -c1-12)" "$folder/$program:/$program" "$authorities:$authorities"
     fi
+    image "$program" "$(cat "$HERE/image.py" "$folder/$program" | sha256sum | cut -c1-12)" "${what[@]}"
   done
 }
 programs

@@ -12,7 +12,7 @@ const ONLY_WHEN_WRONG = ["bannou_operator_stale", "bannou_operator_fleet_without
 async function scrape(pod) {
   const way = await forward(SYSTEM, `pod/${pod.metadata.name}`, 9080);
   try {
-    return await (await fetch(`http://127.0.0.1:${way.port}/metrics`)).text();
+    return await (await fetch(`http://127.0.0.1:${way.port}/metrics`, { signal: AbortSignal.timeout(10_000) })).text();
   } finally {
     way.close();
   }
