@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { busiest, crowd, everyCallHasEnded, fault, pods, restartKubelet, toldOfANewExposure, uids } from "../support.js";
-import { SYSTEM, bannou, expose, getJson, kubectl, until } from "../kubernetes.js";
+import { SYSTEM, bannou, expose, getJson, kubectl, kubectlIn, until } from "../kubernetes.js";
 import { inNode, needsNode, root } from "../node.js";
 
 fault("the kubelet is restarted", needsNode, async () => {
@@ -56,6 +56,9 @@ fault("Dapr's control plane is gone for a while", {}, async () => {
   assert.ok(stdout.includes(`${SYSTEM}/${alone.metadata.name} was made without Dapr's sidecar`), stdout);
   await kubectl("-n", "dapr-system", "scale", "deploy", ...deployments, "--replicas=1");
   for (const name of deployments) await kubectl("-n", "dapr-system", "rollout", "status", `deploy/${name}`, "--timeout=90s");
+  // It is ready a moment before the API server reaches it, and asks nobody twice. A Pod that is made for show tells when it does.
+  const shown = JSON.stringify({ apiVersion: "v1", kind: "Pod", metadata: { name: "shown", annotations: { "dapr.io/enabled": "true", "dapr.io/app-id": "shown" } }, spec: { containers: [{ name: "app", image: "none" }] } });
+  await until("the injector is asked", async () => (await kubectlIn(shown, "create", "--dry-run=server", "-o", "json", "-f", "-")).includes('"daprd"'));
   await kubectl("-n", SYSTEM, "delete", "pod", alone.metadata.name);
   return answered > 0 && { answered_meanwhile: answered };
 });
