@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Authority } from "../certificates.js";
 import { Crowd } from "../crowd.js";
 import { allLinked, crowd, everyCallHasEnded, fault, pods, ready, toldOfANewExposure, uids } from "../support.js";
-import { SYSTEM, forward, helm, kubectl, until } from "../kubernetes.js";
+import { SYSTEM, expose, forward, helm, kubectl, until } from "../kubernetes.js";
 import { root } from "../node.js";
 
 let authority;
